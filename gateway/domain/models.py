@@ -1,0 +1,84 @@
+"""Model: an FMU that is for sale, as its modelDescription.xml describes it (FMI 2.0, 2.2; FMI 3.0, 2.4)."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Above this many names a did_you_mean search would take longer than a refusal may.
+DID_YOU_MEAN_NAMES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One scalar or array variable. `type` is FMI 3.0's name for it; FMI 2.0's Real, Integer map to Float64, Int32."""
+
+    name: str
+    type: str  # Float64, Float32, Int8 … UInt64, Boolean, String, Enumeration, Binary, Clock
+    causality: str  # parameter, calculatedParameter, structuralParameter, input, output, local, independent
+    variability: str  # constant, fixed, tunable, discrete, continuous
+    unit: str | None = None
+    start: float | int | bool | str | tuple[float | int | bool | str, ...] | None = None
+    min: float | None = None
+    max: float | None = None
+    description: str = ""
+    dimensions: tuple[int, ...] = ()  # sizes; () is a scalar
+    items: Mapping[str, int] = field(default_factory=dict)  # of an enumeration: name → value
+
+    @property
+    def settable(self) -> bool:
+        """Whether a caller may give it a start value."""
+        if self.variability == "constant":
+            return False
+        return self.causality in {"parameter", "structuralParameter", "input"} or (
+            self.causality in {"local", "output"} and self.start is not None
+        )
+
+    @property
+    def recordable(self) -> bool:
+        """Whether it can be a column of the result: FMPy records neither strings, binaries nor clocks."""
+        return self.type not in {"String", "Binary", "Clock"} and self.causality != "independent"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What a run uses where the request is silent; seconds. `step` is the interval of the result rows."""
+
+    start_time: float
+    stop_time: float
+    step: float
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One FMU. `fmu_id` is `collection:Name`, or the sha256 of a private upload, which only `account_id` sees."""
+
+    fmu_id: str
+    sha256: str
+    name: str
+    description: str
+    fmi_version: str  # "2.0" or "3.0"
+    kinds: tuple[str, ...]  # of "co_simulation", "model_exchange"; the first is used
+    experiment: Experiment
+    variables: Mapping[str, Variable]
+    account_id: str | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The columns of a result whose request names none: every recordable output."""
+        return tuple(v.name for v in self.variables.values() if v.causality == "output" and v.recordable)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(v.name for v in self.variables.values() if v.causality == "input")
+
+
+def did_you_mean(word: str, names: Iterable[Any]) -> str | None:
+    """The nearest of `names` to `word`, or None: nothing is near, or there are too many to search."""
+    pool = [str(name) for name in names]
+    if len(pool) > DID_YOU_MEAN_NAMES:
+        return None
+    folded = {name.lower(): name for name in reversed(pool)}
+    near = difflib.get_close_matches(word[:200].lower(), folded, n=1, cutoff=0.5)
+    return folded[near[0]] if near else None

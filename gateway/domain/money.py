@@ -1,0 +1,77 @@
+"""Money: an integer number of micros (millionths of the currency unit) and an ISO 4217 code. Never a float."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+MICROS = 1_000_000
+
+# Source: docs.stripe.com/currencies, "zero-decimal" and "three-decimal currencies".
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+
+# Source: docs.stripe.com/currencies, "minimum and maximum charge amounts", in minor units.
+STRIPE_MINIMUM = {
+    "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300,
+    "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
+}  # fmt: skip
+
+
+def decimals(currency: str) -> int:
+    """How many decimal places Stripe's minor unit of a currency has."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in micros of `currency` (three lower-case letters)."""
+
+    micros: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.micros) is not int:
+            raise TypeError(f"money is an integer number of micros, not {type(self.micros).__name__}")
+        if not re.fullmatch(r"[a-z]{3}", self.currency):
+            raise ValueError(f"{self.currency!r} is no currency code of three lower-case letters")
+
+    @classmethod
+    def from_minor(cls, minor: int, currency: str) -> "Money":
+        """From Stripe's minor units, e.g. 100 usd cents → 1.00 usd."""
+        return cls(minor * (MICROS // 10 ** decimals(currency)), currency)
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> "Money":
+        """From a decimal string such as "2.00". ValueError if it is no non-negative number of at most six decimals."""
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            raise ValueError(f"{text!r} is not a decimal number") from None
+        if not value.is_finite() or value < 0 or value >= 10**9:
+            raise ValueError(f"{text!r} is not an amount of money")
+        micros = value * MICROS
+        if micros != int(micros):
+            raise ValueError(f"{text!r} has more than six decimals")
+        return cls(int(micros), currency)
+
+    @property
+    def minor(self) -> int:
+        """In Stripe's minor units. ValueError where micros do not divide evenly: nothing is ever rounded."""
+        unit: int = MICROS // 10 ** decimals(self.currency)
+        whole, rest = divmod(self.micros, unit)
+        if rest:
+            raise ValueError(f"{self} is not a whole number of minor units")
+        return whole
+
+    @property
+    def amount(self) -> str:
+        """As shown to people: "1.00", "100" for zero-decimal currencies; more decimals only where needed."""
+        places = decimals(self.currency)
+        text = f"{self.micros // MICROS}.{self.micros % MICROS:06d}"
+        while len(text.rsplit(".", 1)[1]) > places and text.endswith("0"):
+            text = text[:-1]
+        return text.rstrip(".")
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"

@@ -1,0 +1,1 @@
+"""Verbs: the only place where two of store, payments and simulation meet."""

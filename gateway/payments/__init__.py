@@ -1,0 +1,1 @@
+"""Stripe, and the quote as a 402."""

@@ -1,0 +1,1 @@
+"""FMUs: which there are, what they accept, and running one of them once."""

@@ -1,0 +1,1 @@
+"""SQLite: the schema, the statements, the writer thread and the verbs over them."""

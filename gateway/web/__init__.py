@@ -1,0 +1,1 @@
+"""HTTP: bytes in, one flow or one read, bytes out."""
