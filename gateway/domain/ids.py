@@ -1,0 +1,16 @@
+"""Ids: sixteen random bytes under a prefix that says what they name."""
+
+
+def text_id(prefix: str, raw: bytes) -> str:
+    """b"…" (16 bytes) → "run_0123…" (32 hex digits)."""
+    if len(raw) != 16:
+        raise ValueError("an id is made of 16 bytes")
+    return f"{prefix}_{raw.hex()}"
+
+
+def raw_id(text: str) -> bytes:
+    """The sixteen bytes behind an id. ValueError if it is none."""
+    raw = bytes.fromhex(text.rsplit("_", 1)[-1])
+    if len(raw) != 16:
+        raise ValueError(f"{text!r} is no id")
+    return raw

@@ -1,0 +1,62 @@
+"""Quote: a signed offer of one run of one model at one price until a time. It is stored nowhere."""
+
+import struct
+from dataclasses import dataclass
+
+from gateway.domain.ids import raw_id, text_id
+from gateway.domain.money import Money
+from gateway.domain.statements import Kind, Statements
+
+# version, livemode, purchase id, account id (zeros: none), sha256 of the FMU, micros, currency, end (epoch seconds)
+LAYOUT = struct.Struct(">BB16s16s32sQ3sI")
+VERSION = 1
+NO_ACCOUNT = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The terms of a purchase before there is one. Its two signed forms say the same and allow different things."""
+
+    purchase_id: str
+    account_id: str | None
+    fmu_sha256: str  # 64 hex digits
+    price: Money
+    livemode: bool
+    expires_at: int  # epoch seconds
+
+    def pack(self) -> bytes:
+        account = raw_id(self.account_id) if self.account_id else NO_ACCOUNT
+        return LAYOUT.pack(
+            VERSION,
+            self.livemode,
+            raw_id(self.purchase_id),
+            account,
+            bytes.fromhex(self.fmu_sha256),
+            self.price.micros,
+            self.price.currency.encode(),
+            self.expires_at,
+        )
+
+    def checkout_code(self, statements: Statements) -> str:
+        """What checkout_url carries: who holds it can pay."""
+        return statements.sign(Kind.OPEN, self.pack())
+
+    def session_id(self, statements: Statements) -> str:
+        """What its asker keeps: who holds it can collect the token."""
+        return statements.sign(Kind.CLAIM, self.pack())
+
+
+def read_quote(statements: Statements, kind: Kind, text: str) -> Quote | None:
+    """The quote behind a checkout code (Kind.OPEN) or session id (Kind.CLAIM), ended or not; None if it is not ours."""
+    payload = statements.read(kind, text)
+    if payload is None or len(payload) != LAYOUT.size or payload[0] != VERSION:
+        return None
+    _, livemode, purchase, account, sha256, micros, currency, end = LAYOUT.unpack(payload)
+    return Quote(
+        purchase_id=text_id("pur", purchase),
+        account_id=None if account == NO_ACCOUNT else text_id("acc", account),
+        fmu_sha256=sha256.hex(),
+        price=Money(micros, currency.decode()),
+        livemode=bool(livemode),
+        expires_at=end,
+    )

@@ -1,0 +1,266 @@
+"""Requests: what POST /simulate takes, and turning it into a plan. Every fault is found before a price is named."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from gateway.domain.models import Model, Variable, did_you_mean
+from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
+from gateway.errors import InvalidRequest
+
+KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
+NAME = Annotated[str, Field(max_length=1000)]
+
+INTEGERS = {
+    f"{sign}Int{bits}": (0 if sign else -(2 ** (bits - 1)), 2**bits - 1 if sign else 2 ** (bits - 1) - 1)
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
+}
+
+
+class Body(BaseModel):
+    """A request body: unknown fields and wrong types are refused, never guessed at."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+class SignalBody(Body):
+    name: NAME
+    t: Annotated[list[FiniteFloat], Field(min_length=1)]
+    u: Annotated[list[FiniteFloat], Field(min_length=1)]
+
+
+class SimulateBody(Body):
+    """POST /simulate. Only `fmu_id` is required; the model's default experiment fills in the rest."""
+
+    fmu_id: Annotated[str, Field(max_length=200)]
+    start_time: FiniteFloat | None = None
+    stop_time: FiniteFloat | None = None
+    step: FiniteFloat | None = None
+    start_values: Annotated[dict[NAME, Any], Field(max_length=1000)] | None = None
+    input_signals: Annotated[list[SignalBody], Field(max_length=100)] | None = None
+    outputs: Annotated[list[NAME], Field(max_length=1000)] | None = None
+    kpis: Annotated[list[NAME], Field(max_length=100)] | None = None
+    payment_token: Annotated[str, Field(max_length=200)] | None = None
+    quote_only: bool = False
+    max_price: Annotated[str, Field(max_length=32)] | None = None
+
+
+class PayBody(Body):
+    """POST /pay: a quote by its session_id, or a model."""
+
+    session_id: Annotated[str, Field(max_length=400)] | None = None
+    fmu_id: Annotated[str, Field(max_length=200)] | None = None
+    success_url: str | None = None
+    cancel_url: str | None = None
+
+
+class KeysBody(Body):
+    """POST /keys."""
+
+    email: Annotated[str, Field(max_length=320)] | None = None
+    name: Annotated[str, Field(max_length=200)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest result that is sold: rows, and values (rows × columns)."""
+
+    rows: int = 1_000_000
+    values: int = 8_000_000
+
+
+def parse(body: type[B], raw: bytes) -> B:
+    """`raw` JSON as `body`. InvalidRequest names the first fault."""
+    try:
+        return body.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        raise _first_fault(error, body) from None
+
+
+def _first_fault(error: ValidationError, body: type[Body]) -> InvalidRequest:
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "body"
+    if fault["type"] == "extra_forbidden":
+        known = SignalBody.model_fields if field.startswith("input_signals.") else body.model_fields
+        near = did_you_mean(str(fault["loc"][-1]), known)
+        return InvalidRequest(f"There is no field called {field}.", field=field, did_you_mean=near)
+    if fault["type"] == "json_invalid":
+        return InvalidRequest(f"The body is not JSON: {fault['msg'].removeprefix('Invalid JSON: ')}.", field="body")
+    if fault["type"] == "missing":
+        return InvalidRequest(f"{field} is required.", field=field)
+    return InvalidRequest(f"{field}: {fault['msg']}.", field=field)
+
+
+def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
+    """Check `body` against the model and fill in its default experiment. InvalidRequest names the first fault."""
+    default = model.experiment
+    start = default.start_time if body.start_time is None else float(body.start_time)
+    stop = default.stop_time if body.stop_time is None else float(body.stop_time)
+    step = default.step if body.step is None else float(body.step)
+    _check_times(start, stop, step)
+    outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
+    kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
+    _check_size(start, stop, step, {*outputs, *(kpi.variable for kpi in kpis)}, limits)
+    return RunPlan(
+        model=model,
+        start_time=start,
+        stop_time=stop,
+        step=step,
+        start_values={n: _start_value(n, v, model) for n, v in body.start_values.items()} if body.start_values else {},
+        input_signals=_signals(body.input_signals, model) if body.input_signals else (),
+        outputs=outputs,
+        kpis=kpis,
+    )
+
+
+def row_count(start: float, stop: float, step: float) -> float:
+    """Rows at start + i·step with the last at stop; infinite where that overflows."""
+    return math.ceil((stop - start) / step * (1 - 1e-12)) + 1 if (stop - start) / step < 1e15 else math.inf
+
+
+def _check_times(start: float, stop: float, step: float) -> None:
+    if stop <= start:
+        raise InvalidRequest(f"stop_time ({stop:g}) must be after start_time ({start:g}).", field="stop_time")
+    if step <= 0:
+        raise InvalidRequest("step must be positive: it is the interval of the result rows in seconds.", field="step")
+    if start + step == start or stop - step == stop:
+        raise InvalidRequest(f"step ({step:g}) is too small to be told apart at these times.", field="step")
+
+
+def _check_size(start: float, stop: float, step: float, recorded: set[str], limits: Limits) -> None:
+    rows = row_count(start, stop, step)
+    if rows > limits.rows:
+        raise InvalidRequest(f"That would be {rows:.0f} rows; at most {limits.rows} are sold.", field="step")
+    if rows * (len(recorded) + 1) > limits.values:
+        detail = f"{rows:.0f} rows of {len(recorded) + 1} columns are more than {limits.values} values."
+        raise InvalidRequest(detail, field="outputs" if len(recorded) > 1 else "step")
+
+
+def _variable(name: str, field: str, model: Model, names: Iterable[str] | None = None) -> Variable:
+    variable = model.variables.get(name)
+    if variable is None:
+        near = did_you_mean(name, model.variables if names is None else names)
+        raise InvalidRequest(f"{model.fmu_id} has no variable called {name!r}.", field=field, did_you_mean=near)
+    return variable
+
+
+def _outputs(names: list[str], model: Model) -> tuple[str, ...]:
+    for i, name in enumerate(names):
+        field = f"outputs.{i}"
+        if name == "time":
+            raise InvalidRequest("time is always the first column; leave it out.", field=field)
+        if not _variable(name, field, model).recordable:
+            raise InvalidRequest(f"{name} is a {model.variables[name].type}; it cannot be a column.", field=field)
+        if name in names[:i]:
+            raise InvalidRequest(f"{name} is named twice.", field=field)
+    return tuple(names)
+
+
+def _kpi(text: str, i: int, model: Model) -> Kpi:
+    name, colon, function = text.rpartition(":")
+    if not colon and text.endswith("_rms"):
+        name, function = text.removesuffix("_rms"), "rms"
+    field = f"kpis.{i}"
+    if not name or function not in KPI_FUNCTIONS:
+        near = did_you_mean(function, KPI_FUNCTIONS) if name else None
+        detail = f"{text!r} is no KPI: write <variable>:<{'|'.join(KPI_FUNCTIONS)}>."
+        raise InvalidRequest(detail, field=field, did_you_mean=f"{name}:{near}" if near else None)
+    variable = model.variables.get(name)
+    if variable is None:
+        near = did_you_mean(name, model.variables)
+        detail = f"{model.fmu_id} has no variable called {name!r}."
+        raise InvalidRequest(detail, field=field, did_you_mean=f"{near}:{function}" if near else None)
+    if not variable.recordable or variable.dimensions:
+        raise InvalidRequest(f"{name} is no scalar number, so it has no {function}.", field=field)
+    return Kpi(text, name, function)
+
+
+def _signals(bodies: list[SignalBody], model: Model) -> tuple[InputSignal, ...]:
+    signals: list[InputSignal] = []
+    for i, body in enumerate(bodies):
+        field = f"input_signals.{i}"
+        variable = model.variables.get(body.name)
+        if variable is None or variable.causality != "input":
+            near = did_you_mean(body.name, model.inputs)
+            kind = "variable" if variable is None else "input"
+            detail = f"{model.fmu_id} has no {kind} called {body.name!r}."
+            raise InvalidRequest(detail, field=f"{field}.name", did_you_mean=near)
+        if any(signal.name == body.name for signal in signals):
+            raise InvalidRequest(f"{body.name} is given twice.", field=f"{field}.name")
+        if len(body.t) != len(body.u):
+            raise InvalidRequest(f"t has {len(body.t)} values and u has {len(body.u)}.", field=f"{field}.u")
+        if any(late <= early for early, late in zip(body.t, body.t[1:], strict=False)):
+            raise InvalidRequest("The times must rise from each value to the next.", field=f"{field}.t")
+        for value in body.u:
+            _scalar(value, variable, f"{field}.u")
+        signals.append(InputSignal(body.name, tuple(map(float, body.t)), tuple(map(float, body.u))))
+    return tuple(signals)
+
+
+def _start_value(name: str, value: Any, model: Model) -> StartValue:
+    field = f"start_values.{name}"
+    variable = _variable(name, field, model, None)
+    if not variable.settable:
+        detail = f"{name} cannot be set: its causality is {variable.causality}, its variability {variable.variability}."
+        near = did_you_mean(name, (v.name for v in model.variables.values() if v.causality == "parameter"))
+        raise InvalidRequest(detail, field=field, did_you_mean=near)
+    if not variable.dimensions:
+        return _scalar(value, variable, field)
+    size = math.prod(variable.dimensions)
+    if not isinstance(value, list) or len(value) != size:
+        shape = " by ".join(map(str, variable.dimensions))
+        raise InvalidRequest(f"{name} is an array ({shape}): give a flat list of {size} values.", field=field)
+    return tuple(_scalar(item, variable, field) for item in value)
+
+
+def _scalar(value: Any, variable: Variable, field: str) -> float | int | bool | str:
+    checked = _typed(value, variable, field)
+    if isinstance(checked, int | float):
+        if variable.min is not None and checked < variable.min:
+            raise InvalidRequest(f"{value} is below the minimum of {variable.name}, {variable.min:g}.", field=field)
+        if variable.max is not None and checked > variable.max:
+            raise InvalidRequest(f"{value} is above the maximum of {variable.name}, {variable.max:g}.", field=field)
+    return checked
+
+
+def _typed(value: Any, variable: Variable, field: str) -> float | int | bool | str:
+    """`value` as the variable's type; JSON's 1 is a float where a float is wanted, 1.0 an integer where it is whole."""
+    kind = variable.type
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and isinstance(value, int) and abs(value) > 2**64:
+        raise InvalidRequest(f"{variable.name}: the number is too large.", field=field)
+    if kind.startswith("Float") and number:
+        if not math.isfinite(value):
+            raise InvalidRequest(f"{variable.name} must be finite.", field=field)
+        return float(value)
+    if kind in INTEGERS and number and math.isfinite(value) and value == int(value):
+        low, high = INTEGERS[kind]
+        if not low <= value <= high:
+            raise InvalidRequest(f"{value} does not fit into {variable.name}'s type, {kind}.", field=field)
+        return int(value)
+    if kind == "Boolean" and (isinstance(value, bool) or (number and value in (0, 1))):
+        return bool(value)
+    if kind == "String" and isinstance(value, str) and len(value) <= 10_000 and "\0" not in value:
+        return value
+    if kind == "Enumeration":
+        return _enumeration(value, variable, field)
+    raise InvalidRequest(f"{variable.name} takes a value of type {kind}.", field=field)
+
+
+def _enumeration(value: Any, variable: Variable, field: str) -> int:
+    if isinstance(value, str) and value in variable.items:
+        return variable.items[value]
+    known = set(variable.items.values())
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+    if whole and (int(value) in known or not known):
+        return int(value)
+    near = did_you_mean(str(value), variable.items)
+    names = ", ".join(list(variable.items)[:20])
+    raise InvalidRequest(f"{variable.name} is one of: {names}.", field=field, did_you_mean=near)
