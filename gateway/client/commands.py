@@ -1,0 +1,251 @@
+"""The buyer's commands. What they need is imported when it is known what was asked for."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from gateway.client import exits, typed, views
+from gateway.client.errors import GatewayClientError, PaymentRequired, Problem, RunFailed, Unreachable
+from gateway.client.gateway import DEFAULT_URL, Gateway
+from gateway.client.screen import Waiting, message, plain, put_json
+from gateway.client.values import Offer, RunRequest, RunResult
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="JSON, also on a terminal (when piped it always is).")]
+Token = Annotated[str | None, typer.Option("--payment-token", metavar="T", help="The token that pays, or a run_token.")]
+Wait = Annotated[str, typer.Option("--wait", metavar="10m", help="How long to wait for the payment.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="F", help="Write the result as CSV; - is stdout.")]
+Plot = Annotated[
+    bool | None, typer.Option("--plot/--no-plot", help="Plot in the terminal.", show_default="on a terminal")
+]
+
+
+def models(
+    query: Annotated[str | None, typer.Option("--query", metavar="Q", help="Only those that match.")] = None,
+    json: Json = False,
+) -> None:
+    """What is for sale, with prices."""
+    out = Output(json)
+    with _gateway(out) as gateway:
+        cards = gateway.models(query)
+        if out.as_json:
+            put_json([card.body for card in cards])
+        else:
+            views.show_models(cards)
+
+
+def model(
+    model: Model,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Print an input file to fill in, for run --input.")] = False,
+    json: Json = False,
+) -> None:
+    """One model: price, default experiment, variables with units."""
+    out = Output(json)
+    with _gateway(out) as gateway:
+        if inputs:
+            sys.stdout.write("".join(f"{plain(line)}\n" for line in gateway.inputs_csv(model).splitlines()))
+            return
+        card, variables = gateway.model(model), gateway.variables(model)
+        if out.as_json:
+            put_json({**card.body, "variables": variables})
+        else:
+            views.show_model(card, variables)
+
+
+def run(
+    model: Model,
+    *,
+    start_time: Start = None,
+    stop_time: Stop = None,
+    step: Step = None,
+    set_: Set = None,
+    input_: Input = None,
+    output: Outputs = None,
+    kpi: Kpis = None,
+    quote: Quote = False,
+    payment_token: Token = None,
+    pay: Pay = False,
+    max_price: MaxPrice = None,
+    wait: Wait = "10m",
+    csv: Csv = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Run a model once: free ones at once, others with --pay or --payment-token."""
+    if quote + pay + (payment_token is not None) > 1:
+        raise typer.BadParameter("choose one of them", param_hint="--quote, --pay, --payment-token")
+    request = RunRequest(
+        fmu_id=model,
+        start_time=_finite(start_time, "--start-time"),
+        stop_time=_finite(stop_time, "--stop-time"),
+        step=_finite(step, "--step"),
+        start_values=_typed(typed.start_values, set_ or [], "--set"),
+        input_signals=_typed(typed.input_file, input_, "--input") if input_ else None,
+        outputs=typed.names(output or []),
+        kpis=typed.names(kpi or []),
+        max_price=_typed(typed.price, max_price, "--max-price") if max_price else None,
+    )
+    seconds = _typed(typed.duration, wait, "--wait")
+    out = Output(json, plot, csv)
+    with _gateway(out) as gateway:
+        if quote:
+            offer = gateway.quote(request)
+            put_json(offer.body) if out.as_json else views.show_offer(offer)
+            return
+        try:
+            result = _run(gateway, request, payment_token)
+        except PaymentRequired as due:
+            if not pay or due.offer is None or due.code != "payment_required":
+                raise
+            payment_token = _buy(gateway, due.offer, seconds)
+            result = _run(gateway, request, payment_token)
+        _deliver(gateway, result, payment_token, out)
+
+
+def result(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="run_… or its run_url.")],
+    payment_token: Token = None,
+    csv: Csv = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """The result of a finished run, again and at no cost."""
+    out = Output(json, plot, csv)
+    with _gateway(out) as gateway:
+        found = gateway.result(run.rstrip("/").rsplit("/", 1)[-1], payment_token)
+        _deliver(gateway, found, payment_token, out)
+
+
+def status(
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="The session_id of your quote.")],
+    wait: Annotated[str | None, typer.Option("--wait", metavar="10m", help="Wait until it is paid.")] = None,
+    json: Json = False,
+) -> None:
+    """Where a purchase stands; its payment token once it is paid."""
+    seconds = _typed(typed.duration, wait, "--wait") if wait else 0.0
+    out = Output(json)
+    with _gateway(out) as gateway:
+        if wait:
+            with Waiting(lambda passed: _left(seconds - passed)):
+                gateway.wait_for_token(session, seconds)
+        found = gateway.status(session)
+        if out.as_json:
+            put_json(found.body)
+        else:
+            views.show_status(session, found)
+
+
+def keys_create(
+    email: Annotated[str | None, typer.Option(metavar="E", help="Where the operator may write to.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="What the key is for.")] = None,
+    json: Json = False,
+) -> None:
+    """A new account and its API key, shown this once."""
+    out = Output(json)
+    with _gateway(out) as gateway:
+        key = gateway.create_key(email, name)
+        if out.as_json:
+            put_json(key.body)
+        else:
+            print(f"export FMU_GATEWAY_API_KEY={plain(key.api_key)}")
+            message(f"Shown this once. Key {key.key_id} of account {key.account_id}.")
+
+
+@contextmanager
+def _gateway(out: Output) -> Iterator[Gateway]:
+    """The gateway of the environment; whatever it refuses is explained and becomes the exit code."""
+    url = environ.get("FMU_GATEWAY_URL", "").strip() or DEFAULT_URL
+    key = environ.get("FMU_GATEWAY_API_KEY", "").strip() or None
+    try:
+        gateway = Gateway(url, key, on_pause=lambda pause: message(f"{pause.because}; asking again"))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="FMU_GATEWAY_URL") from None
+    try:
+        with gateway:
+            yield gateway
+    except GatewayClientError as error:
+        if isinstance(error, Problem) and out.as_json:
+            put_json(error.body)
+        views.explain(error)
+        raise typer.Exit(exits.code(error)) from None
+
+
+def _run(gateway: Gateway, request: RunRequest, token: str | None) -> RunResult:
+    try:
+        with Waiting(lambda passed: f"running {request.fmu_id} … {passed:.0f} s"):
+            return gateway.run(request, token)
+    except RunFailed:
+        if token:
+            message(f"The payment token works again: --payment-token {token}")
+        raise
+    except (Unreachable, KeyboardInterrupt):
+        if token:
+            message("A paid run goes on without you. The same command gets its result and is not charged again,")
+            message(f"with --payment-token {token}")
+        raise
+
+
+def _buy(gateway: Gateway, offer: Offer, seconds: float) -> str:
+    """The payment token, once a person paid in the browser."""
+    message(f"One run of {offer.fmu_id} costs {offer.amount} {offer.currency}.")
+    message(f"Pay here: {offer.checkout_url}")
+    _open_browser(offer.checkout_url)
+    try:
+        with Waiting(lambda passed: _left(seconds - passed)):
+            token = gateway.wait_for_token(offer.session_id, seconds).payment_token
+    except (Unreachable, KeyboardInterrupt):
+        message(f"A payment is not lost: fmu-gateway status {offer.session_id} --wait 10m")
+        raise
+    message("Paid.")
+    return token
+
+
+def _open_browser(url: str) -> None:
+    """As well as this machine can; the address stands on the screen anyway."""
+    if not url.startswith(("http://", "https://")) or url != plain(url):
+        return
+    if sys.platform == "linux" and not any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+        return  # a browser of characters would take the terminal from us
+    import threading
+    import webbrowser
+
+    threading.Thread(target=lambda: webbrowser.open(url), daemon=True).start()
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"waiting for the payment, {minutes}:{rest:02d} left; Ctrl-C loses nothing"
+
+
+def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output) -> None:
+    if out.csv is not None:
+        content = gateway.result_csv(result.run_id, token or result.run_token)
+        if str(out.csv) == "-":
+            sys.stdout.buffer.write(content)
+            return
+        out.csv.write_bytes(content)
+        message(f"Written to {out.csv}.")
+    if out.as_json:
+        put_json(result.body)
+    else:
+        views.show_result(result, with_plot=out.plot is not False)
+
+
+def _typed(convert: Callable[[str], T] | Callable[..., T], text: object, option: str) -> T:
+    try:
+        return convert(text)  # type: ignore[arg-type]
+    except typed.TypedWrong as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _finite(value: float | None, option: str) -> float | None:
+    if value is not None and not abs(value) < float("inf"):
+        raise typer.BadParameter("must be a finite number", param_hint=option)
+    return value
