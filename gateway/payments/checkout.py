@@ -1,0 +1,122 @@
+"""Checkout: Stripe Checkout Sessions and refunds. The only file that calls Stripe, always outside of transactions."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import stripe
+import structlog
+
+from gateway.domain.purchases import Purchase
+from gateway.errors import StripeUnavailable
+
+TIMEOUT_SECONDS = 10  # the SDK's own 80 would outlast every caller
+RECEIPT = ["payment_intent.latest_charge"]  # expanded, so that one call also brings the receipt's URL
+REFUND_REASON = "requested_by_customer"  # Stripe knows three reasons; ours is told in the metadata
+
+stripe.enable_telemetry = False
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutSession:
+    """What Stripe says of a session: `status` is the page's state, `payment_status` the money's. Minor units."""
+
+    id: str
+    url: str | None
+    livemode: bool
+    mode: str
+    status: str  # open, complete, expired
+    payment_status: str  # paid, unpaid, no_payment_required
+    amount_total: int
+    currency: str
+    client_reference_id: str | None
+    metadata_purchase: str | None
+    payment_intent_id: str | None
+    receipt_url: str | None
+
+
+class Checkout:
+    """One Stripe client on one event loop. Make it in the lifespan and close it there."""
+
+    def __init__(self, secret_key: str, api_base: str = ""):
+        bases: Any = dict.fromkeys(("api", "files", "connect", "meter_events"), api_base) if api_base else {}
+        self._http: Any = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
+        self._client = stripe.StripeClient(secret_key, base_addresses=bases, http_client=self._http)
+
+    async def close(self) -> None:
+        await self._http.close_async()
+
+    async def open(self, purchase: Purchase) -> CheckoutSession:
+        """Make the purchase's session. Repeating it sends the same bytes under the same key: there is one session."""
+        metadata = {"purchase": purchase.id}
+        params: Any = {
+            "mode": "payment",
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": purchase.currency,
+                        "unit_amount": purchase.price.minor,
+                        "product_data": {"name": f"One run of {purchase.fmu_id}"},
+                    },
+                }
+            ],
+            "client_reference_id": purchase.id,
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},  # so that refunds and disputes can be mapped back
+            "expires_at": purchase.expires_at,
+            "success_url": purchase.success_url,
+            "cancel_url": purchase.cancel_url,
+            "adaptive_pricing": {"enabled": False},  # the amount paid is the amount quoted
+        }
+        with _answers("open_checkout"):
+            made = await self._client.v1.checkout.sessions.create_async(params, {"idempotency_key": purchase.id})
+        return _session(made.to_dict())
+
+    async def retrieve(self, stripe_session_id: str) -> CheckoutSession:
+        with _answers("retrieve_checkout"):
+            found = await self._client.v1.checkout.sessions.retrieve_async(stripe_session_id, {"expand": RECEIPT})
+        return _session(found.to_dict())
+
+    async def refund(self, order_id: str, *, payment_intent_id: str, amount: int, reason: str) -> str:
+        """Give `amount` (minor units) back; the refund's id. Repeating an order refunds once."""
+        params: Any = {
+            "payment_intent": payment_intent_id,
+            "amount": amount,
+            "reason": REFUND_REASON,
+            "metadata": {"order": order_id, "why": reason},
+        }
+        with _answers("refund"):
+            made = await self._client.v1.refunds.create_async(params, {"idempotency_key": order_id})
+        return str(made.id)
+
+
+@contextlib.contextmanager
+def _answers(call: str) -> Iterator[None]:
+    """Stripe's errors as ours. What Stripe said goes to the log, never to the caller."""
+    try:
+        yield
+    except stripe.StripeError as error:
+        log.error("stripe_error", call=call, kind=type(error).__name__, code=error.code, request=error.request_id)
+        raise StripeUnavailable() from error
+
+
+def _session(data: dict[str, Any]) -> CheckoutSession:
+    intent = data.get("payment_intent")
+    charge = intent.get("latest_charge") if isinstance(intent, dict) else None
+    return CheckoutSession(
+        id=data["id"],
+        url=data.get("url"),
+        livemode=data["livemode"],
+        mode=data["mode"],
+        status=data["status"],
+        payment_status=data["payment_status"],
+        amount_total=data["amount_total"] or 0,
+        currency=data["currency"] or "",
+        client_reference_id=data.get("client_reference_id"),
+        metadata_purchase=(data.get("metadata") or {}).get("purchase"),
+        payment_intent_id=intent["id"] if isinstance(intent, dict) else intent,
+        receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
+    )

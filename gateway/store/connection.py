@@ -1,0 +1,170 @@
+"""Connection: one thread writes. Operations wait in a queue, share a transaction, and are answered after its commit."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import aiosql
+import structlog
+
+from gateway.errors import Busy, OutcomeUnknown, StorageFull
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Database = sqlite3.Connection
+Operation = Callable[Concatenate[Database, P], T]
+Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[Database], Any]]
+
+HERE = Path(__file__).parent
+BATCH = 256  # operations per transaction; more would make the first one wait for longer than an fsync takes
+BUSY_TIMEOUT_MS = 5000  # another process (backup, doctor) holds the database only in short transactions
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+
+queries: Any = aiosql.from_path(HERE / "queries.sql", "sqlite3")
+log = structlog.get_logger()
+
+
+def connect(path: Path, *, readonly: bool = False) -> Database:
+    """A connection that commits only where BEGIN and COMMIT say so; rows can be read by name."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise RuntimeError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed.")
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    db.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    db.execute("PRAGMA foreign_keys=ON")
+    if not readonly:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")  # a commit that was answered survives a power cut
+    return db
+
+
+def migrate(db: Database) -> None:
+    """Apply the numbered files of schema/ that this database lacks. RuntimeError if it is newer than this program."""
+    files = sorted((HERE / "schema").glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(files):
+        raise RuntimeError(
+            f"The database has schema {version}; this gateway knows {len(files)}. Install a newer gateway."
+        )
+    for number, file in enumerate(files[version:], start=version + 1):
+        db.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version={number};\nCOMMIT;")
+
+
+class Writer:
+    """The only writer of a database. An operation is a plain function over the connection, in its own SAVEPOINT."""
+
+    def __init__(self, path: Path):
+        self.batches = 0
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._db = connect(path)
+        try:
+            migrate(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    async def __call__(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `operation(db, …)` and answer once it is on disk. Raises what it raised: then it changed nothing."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put((loop, future, lambda db: operation(db, *args, **kwargs)))
+        return await future
+
+    def close(self) -> None:
+        """Finish what is waiting, then close. Blocks."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (first := self._jobs.get()) is not None:
+                batch, last = self._gather(first)
+                results = self._commit([job for _, _, job in batch])
+                self.batches += 1
+                self._answer(batch, results)
+                if last:
+                    return
+        finally:
+            self._db.close()
+
+    def _gather(self, first: Job) -> tuple[list[Job], bool]:
+        batch = [first]
+        while len(batch) < BATCH:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return batch, True
+            batch.append(job)
+        return batch, False
+
+    def _commit(self, operations: list[Callable[[Database], Any]]) -> list[Any]:
+        """One transaction for all; a result or an exception each."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [_refusal(error)] * len(operations)
+        try:
+            results = [self._one(operation) for operation in operations]
+            db.execute("COMMIT")
+            return results
+        except Exception as error:
+            log.error("commit_failed", error=str(error), operations=len(operations))
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            return [_refusal(error)] * len(operations)
+
+    def _one(self, operation: Callable[[Database], Any]) -> Any:
+        db = self._db
+        db.execute("SAVEPOINT operation")
+        result: Any
+        try:
+            result = operation(db)
+        except Exception as error:
+            result = error
+        # Some errors, a full disk among them, roll the whole transaction back. Going on would store later operations
+        # outside of any transaction while everybody is told that they failed.
+        if not db.in_transaction:
+            raise result if isinstance(result, Exception) else sqlite3.OperationalError("the transaction is gone")
+        if isinstance(result, Exception):
+            db.execute("ROLLBACK TO operation")
+        db.execute("RELEASE operation")
+        return result
+
+    @staticmethod
+    def _answer(batch: list[Job], results: list[Any]) -> None:
+        answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+        for (loop, future, _), result in zip(batch, results, strict=True):
+            answers.setdefault(loop, []).append((future, result))
+        for loop, pairs in answers.items():
+            if not loop.is_closed():  # nobody waits any more for what a closed loop asked
+                loop.call_soon_threadsafe(_resolve, pairs)
+
+
+def _resolve(pairs: list[tuple["asyncio.Future[Any]", Any]]) -> None:
+    for future, result in pairs:
+        if future.done():
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _refusal(error: Exception) -> Exception:
+    """What a caller is told when a transaction could not begin or commit."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy("The database is busy.")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return StorageFull()
+    return OutcomeUnknown()

@@ -1,0 +1,169 @@
+-- name: add_account(id, email, name, now)!
+INSERT INTO account(id, email, name, created_at) VALUES (:id, :email, :name, :now);
+
+-- name: add_key(id, account_id, hash, now)!
+INSERT INTO api_key(id, account_id, hash, created_at) VALUES (:id, :account_id, :hash, :now);
+
+-- name: key_by_hash(hash)^
+-- Who sent this key; also a revoked one, so that it can be refused rather than taken as unknown.
+SELECT id, account_id, revoked_at FROM api_key WHERE hash = :hash;
+
+-- name: revoke_key(id, account_id, now)^
+-- Only an account's own key; once is enough.
+UPDATE api_key SET revoked_at = COALESCE(revoked_at, :now) WHERE id = :id AND account_id = :account_id RETURNING id;
+
+-- name: begin_purchase(id, account_id, fmu_id, fmu_sha256, amount, currency, livemode, quote_expires_at, expires_at, success_url, cancel_url, return_code, now)!
+-- Somebody began to pay a quote. Repeating it changes nothing: what was first written is what Stripe is told.
+INSERT INTO purchase(id, account_id, fmu_id, fmu_sha256, amount, currency, livemode, state, quote_expires_at, expires_at,
+                     success_url, cancel_url, return_code, created_at)
+VALUES (:id, :account_id, :fmu_id, :fmu_sha256, :amount, :currency, :livemode, 'new', :quote_expires_at, :expires_at,
+        :success_url, :cancel_url, :return_code, :now)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: purchase(id)^
+SELECT * FROM purchase WHERE id = :id;
+
+-- name: purchase_by_stripe_session(stripe_session_id)^
+SELECT * FROM purchase WHERE stripe_session_id = :stripe_session_id;
+
+-- name: open_purchase_of(account_id, fmu_sha256, amount, currency, livemode, now)^
+-- A keyed caller who asks to pay again gets the purchase that is still open, not a second bill.
+SELECT * FROM purchase
+ WHERE account_id = :account_id AND fmu_sha256 = :fmu_sha256 AND amount = :amount AND currency = :currency
+   AND livemode = :livemode AND state IN ('new', 'open') AND quote_expires_at > :now
+ ORDER BY created_at DESC, id LIMIT 1;
+
+-- name: open_purchase(id, stripe_session_id, checkout_url)^
+-- Stripe made the session. Only from new: a webhook may have been faster.
+UPDATE purchase SET state = 'open', stripe_session_id = :stripe_session_id, checkout_url = :checkout_url
+ WHERE id = :id AND state = 'new' RETURNING *;
+
+-- name: move_purchase(id, state, stripe_session_id, from_states)^
+-- To processing, expired or failed, from the states named in the JSON list (the table of legal moves).
+UPDATE purchase SET state = :state, stripe_session_id = COALESCE(stripe_session_id, :stripe_session_id)
+ WHERE id = :id AND state IN (SELECT value FROM json_each(:from_states)) RETURNING *;
+
+-- name: pay_purchase(id, stripe_session_id, payment_intent_id, receipt_url, now)^
+-- Late money wins: expired and failed may still become paid. No row: it was paid already, or by another session.
+UPDATE purchase SET state = 'paid', stripe_session_id = :stripe_session_id, payment_intent_id = :payment_intent_id,
+       receipt_url = :receipt_url, paid_at = :now
+ WHERE id = :id AND state <> 'paid' AND COALESCE(stripe_session_id, :stripe_session_id) = :stripe_session_id RETURNING *;
+
+-- name: unsettled_purchases(now)
+-- Past the end of their Checkout Session and still undecided: Stripe is asked what became of them.
+SELECT id FROM purchase WHERE state IN ('new', 'open', 'processing') AND expires_at <= :now ORDER BY expires_at LIMIT 100;
+
+-- name: mint_token(id, account_id, expires_at)!
+INSERT INTO token(id, purchase_id, account_id, state, expires_at) VALUES (:id, :id, :account_id, 'ready', :expires_at);
+
+-- name: token(id)^
+SELECT * FROM token WHERE id = :id;
+
+-- name: next_generation(id, now, expires_at)^
+-- The old string stays dead. No row: it was not past its expiry, or is not ready.
+UPDATE token SET generation = generation + 1, expires_at = :expires_at
+ WHERE id = :id AND state = 'ready' AND expires_at <= :now RETURNING *;
+
+-- name: hold_token(id, run_id, generation, fmu_sha256, livemode, now)^
+-- The one statement that decides a race: only one UPDATE finds the token ready, alive, and bought for this model.
+UPDATE token SET state = 'held', run_id = :run_id
+ WHERE id = :id AND state = 'ready' AND generation = :generation AND expires_at > :now
+   AND EXISTS (SELECT 1 FROM purchase p WHERE p.id = token.purchase_id AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode)
+RETURNING *;
+
+-- name: settle_token(id, state, run_id)^
+-- After a run: spent keeps the run's id, ready forgets it.
+UPDATE token SET state = :state, run_id = :run_id WHERE id = :id AND state = 'held' RETURNING id;
+
+-- name: move_token(id, state, from_states)^
+UPDATE token SET state = :state WHERE id = :id AND state IN (SELECT value FROM json_each(:from_states)) RETURNING id;
+
+-- name: unspent_tokens(paid_before, livemode)
+-- Paid long ago and never spent: the money goes back. Only money of the mode we run in: the other key cannot refund it.
+SELECT k.id FROM token k JOIN purchase p ON p.id = k.purchase_id
+ WHERE k.state = 'ready' AND p.livemode = :livemode AND p.paid_at <= :paid_before ORDER BY p.paid_at LIMIT 100;
+
+-- name: start_run(id, payer, account_id, idem_key, digest, source, token_id, fmu_id, fmu_sha256, price, now, keep_until)!
+INSERT INTO run(id, payer, account_id, idem_key, digest, source, token_id, fmu_id, fmu_sha256, price, state, started_at, keep_until)
+VALUES (:id, :payer, :account_id, :idem_key, :digest, :source, :token_id, :fmu_id, :fmu_sha256, :price, 'running', :now, :keep_until);
+
+-- name: finish_run(id, state, fault, code, detail, result_ref, cpu_ms, wall_ms, now)^
+UPDATE run SET state = :state, fault = :fault, code = :code, detail = :detail, result_ref = :result_ref,
+       cpu_ms = :cpu_ms, wall_ms = :wall_ms, finished_at = :now
+ WHERE id = :id AND state = 'running' RETURNING *;
+
+-- name: run(id)^
+SELECT * FROM run WHERE id = :id;
+
+-- name: run_by_key(payer, idem_key)^
+-- What an Idempotency-Key was used for, unless it failed.
+SELECT * FROM run WHERE payer = :payer AND idem_key = :idem_key AND state IN ('running', 'succeeded');
+
+-- name: running_runs()
+SELECT id FROM run WHERE state = 'running' ORDER BY started_at;
+
+-- name: ended_results(now)
+SELECT id FROM run WHERE state = 'succeeded' AND keep_until <= :now ORDER BY keep_until LIMIT 100;
+
+-- name: append_transfer(id, debit, credit, amount, currency, kind, pending_id, ref, now)^
+-- Repeating a cause is harmless: its natural key is taken. No row: it was booked before.
+INSERT INTO transfer(id, debit, credit, amount, currency, kind, pending_id, ref, at)
+VALUES (:id, :debit, :credit, :amount, :currency, :kind, :pending_id, :ref, :now)
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: transfer(id)^
+SELECT * FROM transfer WHERE id = :id;
+
+-- name: open_balance(acct)!
+INSERT INTO balance(acct, amount) VALUES (:acct, 0) ON CONFLICT (acct) DO NOTHING;
+
+-- name: debit(acct, amount)!
+-- An UPDATE, not an upsert: an upsert's CHECK tests the proposed row and would refuse even a rich account.
+UPDATE balance SET amount = amount - :amount WHERE acct = :acct;
+
+-- name: credit(acct, amount)!
+INSERT INTO balance(acct, amount) VALUES (:acct, :amount)
+ON CONFLICT (acct) DO UPDATE SET amount = balance.amount + excluded.amount;
+
+-- name: receive_event(id, type, object_id, body, now)^
+-- No row: this event came before.
+INSERT INTO inbox(id, type, object_id, state, body, at, next_at) VALUES (:id, :type, :object_id, 'new', :body, :now, :now)
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: event(id)^
+SELECT * FROM inbox WHERE id = :id;
+
+-- name: finish_event(id, state, error)!
+UPDATE inbox SET state = :state, error = :error, attempts = attempts + 1 WHERE id = :id AND state = 'new';
+
+-- name: postpone_event(id, error, next_at)!
+UPDATE inbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHERE id = :id AND state = 'new';
+
+-- name: due_events(now)
+SELECT * FROM inbox WHERE state = 'new' AND next_at <= :now ORDER BY next_at LIMIT 100;
+
+-- name: order_refund(id, ref, attempt, amount, reason, now)!
+INSERT INTO outbox(id, kind, ref, attempt, amount, reason, state, at, next_at)
+VALUES (:id, 'refund', :ref, :attempt, :amount, :reason, 'todo', :now, :now);
+
+-- name: order(id)^
+SELECT * FROM outbox WHERE id = :id;
+
+-- name: orders_of(ref)^
+SELECT count(*) AS n FROM outbox WHERE ref = :ref;
+
+-- name: due_orders(now)
+SELECT * FROM outbox WHERE state = 'todo' AND next_at <= :now ORDER BY next_at LIMIT 100;
+
+-- name: finish_order(id, remote_id)^
+UPDATE outbox SET state = 'done', remote_id = :remote_id, attempts = attempts + 1 WHERE id = :id AND state = 'todo' RETURNING *;
+
+-- name: postpone_order(id, error, next_at)!
+UPDATE outbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHERE id = :id AND state = 'todo';
+
+-- name: alarms(now)^
+-- What somebody should look at: events and orders that are dead or have waited too long (limits in seconds).
+SELECT (SELECT count(*) FROM inbox WHERE state = 'dead') AS dead_events,
+       (SELECT count(*) FROM inbox WHERE state = 'new' AND at < :now - 60) AS late_events,
+       (SELECT count(*) FROM outbox WHERE state = 'dead') AS dead_orders,
+       (SELECT count(*) FROM outbox WHERE state = 'todo' AND at < :now - 900) AS late_orders;

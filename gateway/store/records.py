@@ -1,0 +1,77 @@
+"""Records: a database row as the frozen noun it stands for."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from gateway.domain.purchases import Purchase, PurchaseState
+from gateway.domain.runs import RunState
+from gateway.domain.tokens import Token, TokenState
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of run: who ran what, when, and how it ended. Times are epoch seconds, `price` micros."""
+
+    id: str
+    payer: str
+    account_id: str | None
+    idem_key: str | None
+    digest: str
+    source: str
+    token_id: str | None
+    fmu_id: str
+    fmu_sha256: str
+    price: int
+    state: RunState
+    fault: str | None
+    code: str | None
+    detail: str | None
+    result_ref: str | None
+    started_at: int
+    finished_at: int | None
+    keep_until: int
+    cpu_ms: int | None
+    wall_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of inbox: a webhook event as it came."""
+
+    id: str
+    type: str
+    object_id: str
+    state: str
+    attempts: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A row of outbox: something Stripe must be told. `id` is the idempotency key."""
+
+    id: str
+    ref: str
+    amount: int
+    reason: str
+    attempts: int
+
+
+def purchase_of(row: sqlite3.Row) -> Purchase:
+    return Purchase(**{**dict(row), "state": PurchaseState(row["state"])})
+
+
+def token_of(row: sqlite3.Row) -> Token:
+    return Token(**{**dict(row), "state": TokenState(row["state"])})
+
+
+def run_of(row: sqlite3.Row) -> Run:
+    return Run(**{**dict(row), "state": RunState(row["state"])})
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    return Event(row["id"], row["type"], row["object_id"], row["state"], row["attempts"], row["body"])
+
+
+def order_of(row: sqlite3.Row) -> Order:
+    return Order(row["id"], row["ref"], row["amount"], row["reason"], row["attempts"])

@@ -1,0 +1,201 @@
+"""Store: the verbs over the database. Writes go through the writer thread; a read by primary key runs inline."""
+
+import asyncio
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiosqlite
+
+from gateway.domain.accounts import ApiKey
+from gateway.domain.purchases import Purchase, PurchaseState
+from gateway.domain.tokens import Token
+from gateway.store import money
+from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, queries
+from gateway.store.lock import own
+from gateway.store.money import Ending, NewRun
+from gateway.store.records import Event, Order, Run, event_of, order_of, purchase_of, run_of, token_of
+
+INVARIANTS = Path(__file__).parent / "invariants.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Counts of what somebody should look at; all zero is well."""
+
+    dead_events: int
+    late_events: int
+    dead_orders: int
+    late_orders: int
+
+
+class Store:
+    """One process's hold on a database: a writer thread, a connection for reads by key, a pool of one for scans."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._lock = own(path)
+        try:
+            self.write = Writer(path)
+            self._read = connect(path, readonly=True)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._scans: aiosqlite.Connection | None = None
+
+    async def open(self) -> Self:
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        self._scans = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+        self._scans.row_factory = sqlite3.Row
+        await self._scans.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        return self
+
+    async def close(self) -> None:
+        """Finish the waiting writes, then let go of the database."""
+        if self._scans is not None:
+            await self._scans.close()
+        await asyncio.to_thread(self.write.close)
+        self._read.close()
+        os.close(self._lock)
+
+    # Reads of one row by its key: 3 µs each, so they may run on the event loop.
+
+    def purchase(self, purchase_id: str) -> Purchase | None:
+        row = queries.purchase(self._read, id=purchase_id)
+        return purchase_of(row) if row else None
+
+    def purchase_by_stripe_session(self, stripe_session_id: str) -> Purchase | None:
+        row = queries.purchase_by_stripe_session(self._read, stripe_session_id=stripe_session_id)
+        return purchase_of(row) if row else None
+
+    def token(self, purchase_id: str) -> Token | None:
+        row = queries.token(self._read, id=purchase_id)
+        return token_of(row) if row else None
+
+    def run(self, run_id: str) -> Run | None:
+        row = queries.run(self._read, id=run_id)
+        return run_of(row) if row else None
+
+    def run_by_key(self, payer: str, idem_key: str) -> Run | None:
+        row = queries.run_by_key(self._read, payer=payer, idem_key=idem_key)
+        return run_of(row) if row else None
+
+    def api_key(self, key_hash: str) -> ApiKey | None:
+        row = queries.key_by_hash(self._read, hash=key_hash)
+        return ApiKey(row["id"], row["account_id"], row["revoked_at"]) if row else None
+
+    def captured(self, run_id: str) -> bool:
+        """Whether this run was charged, as the ledger has it."""
+        return queries.transfer(self._read, id=f"capture:{run_id}") is not None
+
+    def event(self, event_id: str) -> Event | None:
+        row = queries.event(self._read, id=event_id)
+        return event_of(row) if row else None
+
+    # Accounts and keys.
+
+    async def add_account(self, *, account_id: str, key_id: str, key_hash: str, email: str | None, name: str | None,
+                          now: int) -> None:  # fmt: skip
+        def add(db: sqlite3.Connection) -> None:
+            queries.add_account(db, id=account_id, email=email, name=name, now=now)
+            queries.add_key(db, id=key_id, account_id=account_id, hash=key_hash, now=now)
+
+        await self.write(add)
+
+    async def revoke_key(self, key_id: str, account_id: str, *, now: int) -> bool:
+        row = await self.write(lambda db: queries.revoke_key(db, id=key_id, account_id=account_id, now=now))
+        return row is not None
+
+    # Money.
+
+    async def begin_purchase(self, fields: dict[str, Any], *, reuse: bool, now: int) -> Purchase:
+        return await self.write(money.begin_purchase, fields, reuse=reuse, now=now)
+
+    async def open_purchase(self, purchase_id: str, *, stripe_session_id: str, checkout_url: str) -> Purchase:
+        return await self.write(
+            money.open_purchase, purchase_id, stripe_session_id=stripe_session_id, checkout_url=checkout_url
+        )
+
+    async def move_purchase(self, purchase_id: str, state: PurchaseState, *, stripe_session_id: str | None) -> bool:
+        return await self.write(money.move_purchase, purchase_id, state, stripe_session_id=stripe_session_id)
+
+    async def settle(self, purchase_id: str, **paid: Any) -> bool:
+        return await self.write(money.settle, purchase_id, **paid)
+
+    async def next_generation(self, purchase_id: str, *, expires_at: int, now: int) -> Token:
+        return await self.write(money.next_generation, purchase_id, expires_at=expires_at, now=now)
+
+    async def hold(self, run: NewRun, *, token_id: str, generation: int, livemode: bool, now: int) -> None:
+        await self.write(money.hold, run, token_id=token_id, generation=generation, livemode=livemode, now=now)
+
+    async def start_free_run(self, run: NewRun, *, now: int) -> None:
+        await self.write(money.start_run, run, token_id=None, now=now)
+
+    async def finish_run(self, run_id: str, ending: Ending, *, now: int) -> Run | None:
+        return await self.write(money.finish_run, run_id, ending, now=now)
+
+    async def order_refund(self, purchase_id: str, *, reason: str, now: int) -> bool:
+        return await self.write(money.order_refund, purchase_id, reason=reason, now=now)
+
+    async def finish_refund(self, order_id: str, *, remote_id: str, now: int) -> bool:
+        return await self.write(money.finish_refund, order_id, remote_id=remote_id, now=now)
+
+    async def postpone_order(self, order_id: str, *, error: str, next_at: int) -> None:
+        await self.write(lambda db: queries.postpone_order(db, id=order_id, error=error, next_at=next_at))
+
+    # Inbox.
+
+    async def receive_event(self, event: Event, *, now: int) -> None:
+        """Committed when this returns. An event that came before stays as it is."""
+        fields = {"id": event.id, "type": event.type, "object_id": event.object_id, "body": event.body}
+        await self.write(lambda db: queries.receive_event(db, **fields, now=now))
+
+    async def finish_event(self, event_id: str, state: str, error: str | None = None) -> None:
+        await self.write(lambda db: queries.finish_event(db, id=event_id, state=state, error=error))
+
+    async def postpone_event(self, event_id: str, *, error: str, next_at: int) -> None:
+        await self.write(lambda db: queries.postpone_event(db, id=event_id, error=error, next_at=next_at))
+
+    # Scans, on a connection of their own so that they hold up neither the loop nor the writer.
+
+    async def _scan(self, name: str, **parameters: Any) -> list[sqlite3.Row]:
+        if self._scans is None:
+            raise RuntimeError("the store is not open")
+        return list(await self._scans.execute_fetchall(getattr(queries, name).sql, parameters))
+
+    async def due_events(self, now: int) -> list[Event]:
+        return [event_of(row) for row in await self._scan("due_events", now=now)]
+
+    async def due_orders(self, now: int) -> list[Order]:
+        return [order_of(row) for row in await self._scan("due_orders", now=now)]
+
+    async def unsettled_purchases(self, now: int) -> list[str]:
+        return [row["id"] for row in await self._scan("unsettled_purchases", now=now)]
+
+    async def unspent_tokens(self, *, paid_before: int, livemode: bool) -> list[str]:
+        rows = await self._scan("unspent_tokens", paid_before=paid_before, livemode=int(livemode))
+        return [row["id"] for row in rows]
+
+    async def running_runs(self) -> list[str]:
+        return [row["id"] for row in await self._scan("running_runs")]
+
+    async def ended_results(self, now: int) -> list[str]:
+        return [row["id"] for row in await self._scan("ended_results", now=now)]
+
+    async def alarms(self, now: int) -> Alarms:
+        return Alarms(**dict((await self._scan("alarms", now=now))[0]))
+
+
+def violations(path: Path) -> list[str]:
+    """Every row that an invariant returns, as text: an empty list is well. Works beside a serving gateway."""
+    db = connect(path, readonly=True)
+    try:
+        lines = INVARIANTS.read_text().splitlines()
+        script = "\n".join(line for line in lines if not line.startswith("--"))
+        statements = [part for part in script.split(";") if part.strip()]
+        return [str(tuple(row)) for statement in statements for row in db.execute(statement)]
+    finally:
+        db.close()
