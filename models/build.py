@@ -27,7 +27,11 @@ COLLECTIONS = {
 }
 HEADERS = Path(fmpy.__file__).parent / "c-code"
 GLIBC = "2.17"  # that of manylinux2014: older than any system that Python 3.11 wheels support
-PLATFORMS = {"x86_64": {"2.0": "linux64", "3.0": "x86_64-linux"}, "aarch64": {"2.0": "aarch64-linux", "3.0": "aarch64-linux"}}
+# Architecture → FMI version → directory of its binaries. FMI 2.0 has no name for Linux on ARM: it borrows that of 3.0.
+PLATFORMS = {
+    "x86_64": {"2.0": "linux64", "3.0": "x86_64-linux"},
+    "aarch64": {"2.0": "aarch64-linux", "3.0": "aarch64-linux"},
+}
 FLAGS = [
     "-std=c11", "-O3", "-fPIC", "-shared", "-s", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
     "-fvisibility=hidden",

@@ -10,6 +10,9 @@ from xml.sax.saxutils import quoteattr
 from table import UNITS, Description, Variable
 
 LIBRARY = "1.0.0"
+LOG_CATEGORIES = """\
+  <LogCategories><Category name="logStatusError" description="Why the model refused"/></LogCategories>
+"""
 
 
 def attributes(**values: Any) -> str:
@@ -58,7 +61,7 @@ def page(d: Description) -> str:
 
 def experiment(d: Description) -> str:
     e = d.experiment
-    return "  <DefaultExperiment" + attributes(startTime=e.get("start", 0.0), stopTime=e["stop"], stepSize=e["step"])
+    return f"  <DefaultExperiment{attributes(startTime=0.0, stopTime=e['stop'], stepSize=e['step'])}/>\n"
 
 
 def header(d: Description) -> dict[str, Any]:
@@ -98,8 +101,9 @@ def fmi2_xml(d: Description, sources: list[str]) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<fmiModelDescription{attributes(fmiVersion='2.0', guid=d.token, **header(d))}"
         f"{attributes(numberOfEventIndicators=len(d.indicators))}>\n{kinds}{units_xml(d)}"
-        '  <LogCategories><Category name="logStatusError" description="Why the model refused"/></LogCategories>\n'
-        f"{experiment(d)}/>\n  <ModelVariables>\n{variables}  </ModelVariables>\n{structure2(d)}</fmiModelDescription>\n"
+        f"{LOG_CATEGORIES}"
+        f"{experiment(d)}  <ModelVariables>\n{variables}  </ModelVariables>\n{structure2(d)}"
+        "</fmiModelDescription>\n"
     )
 
 
@@ -134,8 +138,9 @@ def fmi3_xml(d: Description) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<fmiModelDescription{attributes(fmiVersion='3.0', instantiationToken=d.token, **header(d))}>\n"
         f"{kinds}{units_xml(d)}{types}"
-        '  <LogCategories><Category name="logStatusError" description="Why the model refused"/></LogCategories>\n'
-        f"{experiment(d)}/>\n  <ModelVariables>\n{variables}  </ModelVariables>\n{structure3(d)}</fmiModelDescription>\n"
+        f"{LOG_CATEGORIES}"
+        f"{experiment(d)}  <ModelVariables>\n{variables}  </ModelVariables>\n{structure3(d)}"
+        "</fmiModelDescription>\n"
     )
 
 

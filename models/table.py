@@ -1,6 +1,6 @@
 """Read a model's TOML file and turn it into variables.h and variables.c, the table as the C code sees it.
 
-One table per model is the only source of names, units, limits and start values, so the C code and the XML cannot disagree.
+One table per model is the only source of names, units, limits and start values: C code and XML cannot disagree.
 """
 
 import tomllib

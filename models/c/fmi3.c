@@ -41,7 +41,6 @@ static fmi3Instance instantiate(fmi3String name, fmi3String token, void *environ
 fmi3Instance fmi3InstantiateModelExchange(fmi3String name, fmi3String token, fmi3String resources, fmi3Boolean visible,
                                           fmi3Boolean logging, fmi3InstanceEnvironment environment,
                                           fmi3LogMessageCallback log) {
-    (void)resources, (void)visible, (void)logging;
     return instantiate(name, token, environment, log);
 }
 
@@ -49,8 +48,6 @@ fmi3Instance fmi3InstantiateCoSimulation(fmi3String name, fmi3String token, fmi3
                                          fmi3Boolean logging, fmi3Boolean event_mode, fmi3Boolean early_return,
                                          const Ref required[], size_t n, fmi3InstanceEnvironment environment,
                                          fmi3LogMessageCallback log, fmi3IntermediateUpdateCallback update) {
-    (void)resources, (void)visible, (void)logging, (void)event_mode, (void)early_return, (void)required, (void)n;
-    (void)update;
     return instantiate(name, token, environment, log);
 }
 
@@ -59,21 +56,17 @@ fmi3Instance fmi3InstantiateScheduledExecution(fmi3String name, fmi3String token
                                                fmi3InstanceEnvironment environment, fmi3LogMessageCallback log,
                                                fmi3ClockUpdateCallback update, fmi3LockPreemptionCallback lock,
                                                fmi3UnlockPreemptionCallback unlock) {
-    (void)name, (void)token, (void)resources, (void)visible, (void)logging, (void)environment, (void)log;
-    (void)update, (void)lock, (void)unlock;
     return NULL;
 }
 
 void fmi3FreeInstance(fmi3Instance c) { free(c); }
 
 fmi3Status fmi3SetDebugLogging(fmi3Instance c, fmi3Boolean on, size_t n, const fmi3String categories[]) {
-    (void)c, (void)on, (void)n, (void)categories;
     return fmi3OK; /* only errors are ever logged */
 }
 
 fmi3Status fmi3EnterInitializationMode(fmi3Instance c, fmi3Boolean tolerance_defined, F64 tolerance, F64 start_time,
                                        fmi3Boolean stop_defined, F64 stop_time) {
-    (void)tolerance_defined, (void)tolerance, (void)stop_defined, (void)stop_time;
     M->x.time = start_time;
     return fmi3OK;
 }
@@ -163,7 +156,6 @@ fmi3Status fmi3UpdateDiscreteStates(fmi3Instance c, fmi3Boolean *again, fmi3Bool
 }
 
 fmi3Status fmi3CompletedIntegratorStep(fmi3Instance c, fmi3Boolean final, fmi3Boolean *event, fmi3Boolean *terminate) {
-    (void)final;
     *event = *terminate = false;
     return c ? fmi3OK : fmi3Error;
 }
@@ -216,10 +208,10 @@ fmi3Status fmi3GetNumberOfContinuousStates(fmi3Instance c, size_t *n) {
 
 fmi3Status fmi3DoStep(fmi3Instance c, F64 time, F64 step, fmi3Boolean final, fmi3Boolean *event, fmi3Boolean *terminate,
                       fmi3Boolean *early, F64 *reached) {
-    (void)final;
     Outcome outcome = do_step(M, time, step);
     *event = false;
-    *terminate = *early = outcome == STOPPED;
+    *early = false; /* only importers that allow it may be returned to early, and no model here asks */
+    *terminate = outcome == STOPPED;
     *reached = M->x.time;
     return outcome == FAILED ? fmi3Error : fmi3OK;
 }
