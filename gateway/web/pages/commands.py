@@ -12,11 +12,12 @@ FIRST_EXAMPLE = "msl:BouncingBall"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the way to a result; `command` is None where a person acts in the browser."""
+    """One step of the way to a result: a command, or the answer that a person acts on in the browser."""
 
     title: str
     text: str
     command: str | None = None
+    answer: str | None = None
 
 
 def simulate(base_url: str, request: dict[str, object], token: str | None = None) -> str:
@@ -60,7 +61,11 @@ def steps(base_url: str, entry: CatalogueEntry) -> list[Step]:
             "Ask for the run you want. Typing errors are found first; then the exact price comes back as an HTTP 402.",
             simulate(base_url, request),
         ),
-        Step("Pay", "Open checkout_url from the answer. Stripe takes the payment; no card reaches this server."),
+        Step(
+            "Pay",
+            "Open checkout_url from the answer. Stripe takes the payment; no card reaches this server.",
+            answer=_offer(base_url, entry),
+        ),
         Step(
             "Token",
             "Ask status_url from the answer. It waits for the payment, then gives your payment token.",
@@ -72,6 +77,19 @@ def steps(base_url: str, entry: CatalogueEntry) -> list[Step]:
             simulate(base_url, request, "PAYMENT_TOKEN"),
         ),
     ]
+
+
+def _offer(base_url: str, entry: CatalogueEntry) -> str:
+    """The part of a 402 that the next two steps need."""
+    amount, _, currency = entry.price_text.partition(" ")
+    fields = {
+        "code": "payment_required",
+        "amount": amount,
+        "currency": currency,
+        "checkout_url": f"{base_url}/checkout/…",
+        "status_url": f"{base_url}/payments/checkout/…",
+    }
+    return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
 def _printable(text: str) -> str:

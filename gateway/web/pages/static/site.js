@@ -1,4 +1,4 @@
-// Two small helpers, both optional: copy buttons, and the purchase page that follows its payment.
+// Small helpers, all optional: copy buttons, the purchase page that follows its payment, contents closed on a phone.
 "use strict";
 
 async function copy(text) {
@@ -54,6 +54,9 @@ async function refresh() {
   document.querySelector("main").replaceChildren(...page.querySelector("main").childNodes);
   showCopyButtons();
 }
+
+const contents = document.querySelector(".toc details");
+if (contents && window.matchMedia("(max-width: 60rem)").matches) contents.open = false;
 
 showCopyButtons();
 follow(null, 1500);
