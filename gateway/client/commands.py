@@ -1,30 +1,38 @@
 """The buyer's commands. What they need is imported when it is known what was asked for."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import environ
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from gateway.client import exits, typed, views
 from gateway.client.errors import GatewayClientError, PaymentRequired, Problem, RunFailed, Unreachable
 from gateway.client.gateway import DEFAULT_URL, Gateway
+from gateway.client.options import (
+    Csv,
+    Input,
+    Json,
+    Kpis,
+    MaxPrice,
+    Model,
+    Output,
+    Outputs,
+    Pay,
+    Plot,
+    Quote,
+    Set,
+    Start,
+    Step,
+    Stop,
+    Token,
+    Wait,
+    checked,
+)
 from gateway.client.screen import Waiting, message, plain, put_json
 from gateway.client.values import Offer, RunRequest, RunResult
-
-T = TypeVar("T")
-
-Json = Annotated[bool, typer.Option("--json", help="JSON, also on a terminal (when piped it always is).")]
-Token = Annotated[str | None, typer.Option("--payment-token", metavar="T", help="The token that pays, or a run_token.")]
-Wait = Annotated[str, typer.Option("--wait", metavar="10m", help="How long to wait for the payment.")]
-Csv = Annotated[Path | None, typer.Option("--csv", metavar="F", help="Write the result as CSV; - is stdout.")]
-Plot = Annotated[
-    bool | None, typer.Option("--plot/--no-plot", help="Plot in the terminal.", show_default="on a terminal")
-]
 
 
 def models(
@@ -83,16 +91,16 @@ def run(
         raise typer.BadParameter("choose one of them", param_hint="--quote, --pay, --payment-token")
     request = RunRequest(
         fmu_id=model,
-        start_time=_finite(start_time, "--start-time"),
-        stop_time=_finite(stop_time, "--stop-time"),
-        step=_finite(step, "--step"),
-        start_values=_typed(typed.start_values, set_ or [], "--set"),
-        input_signals=_typed(typed.input_file, input_, "--input") if input_ else None,
+        start_time=checked(typed.finite, start_time, "--start-time"),
+        stop_time=checked(typed.finite, stop_time, "--stop-time"),
+        step=checked(typed.finite, step, "--step"),
+        start_values=checked(typed.start_values, set_ or [], "--set"),
+        input_signals=checked(typed.input_file, input_, "--input") if input_ else None,
         outputs=typed.names(output or []),
         kpis=typed.names(kpi or []),
-        max_price=_typed(typed.price, max_price, "--max-price") if max_price else None,
+        max_price=checked(typed.price, max_price, "--max-price") if max_price else None,
     )
-    seconds = _typed(typed.duration, wait, "--wait")
+    seconds = checked(typed.duration, wait, "--wait")
     out = Output(json, plot, csv)
     with _gateway(out) as gateway:
         if quote:
@@ -129,7 +137,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Where a purchase stands; its payment token once it is paid."""
-    seconds = _typed(typed.duration, wait, "--wait") if wait else 0.0
+    seconds = checked(typed.duration, wait, "--wait") if wait else 0.0
     out = Output(json)
     with _gateway(out) as gateway:
         if wait:
@@ -236,16 +244,3 @@ def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output
         put_json(result.body)
     else:
         views.show_result(result, with_plot=out.plot is not False)
-
-
-def _typed(convert: Callable[[str], T] | Callable[..., T], text: object, option: str) -> T:
-    try:
-        return convert(text)  # type: ignore[arg-type]
-    except typed.TypedWrong as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def _finite(value: float | None, option: str) -> float | None:
-    if value is not None and not abs(value) < float("inf"):
-        raise typer.BadParameter("must be a finite number", param_hint=option)
-    return value

@@ -12,6 +12,8 @@ from urllib.parse import quote as quoted
 
 from gateway.client.errors import (
     Gone,
+    PaymentRequired,
+    RunFailed,
     RunInProgress,
     Unavailable,
     UnexpectedAnswer,
@@ -102,11 +104,13 @@ def inputs_csv(fmu_id: str) -> Exchange[str]:
 def quote(request: RunRequest) -> Exchange[Offer]:
     """The price, after the gateway checked the whole request. PaymentRequired where it is above `max_price`."""
     body = {**request.as_json(), "quote_only": True}
-    answer = yield Call("POST", "/simulate", json=body)
-    assert answer is not None
-    if answer.status == 402 and _object(answer).get("code") == "payment_required":
-        return _read(Offer, _object(answer))
-    raise _refusal(answer)
+    try:
+        answer = yield from _ask(Call("POST", "/simulate", json=body))
+    except PaymentRequired as due:
+        if due.code != "payment_required" or due.offer is None:
+            raise
+        return due.offer
+    return _read(Offer, _object(answer))
 
 
 def pay(
@@ -175,7 +179,9 @@ def run(
 def result(run_id: str, token: str | None) -> Exchange[RunResult]:
     answer = yield from _ask(Call("GET", f"/runs/{_part(run_id)}", headers=_bearing(token)))
     body = _object(answer)
-    if answer.status == 202 or "data" not in body:
+    if body.get("status") == "failed":
+        raise RunFailed(answer.status, body)
+    if answer.status == 202:
         raise RunInProgress(
             answer.status, {"code": "run_in_progress", "detail": "The run is not finished yet.", **body}
         )

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import re
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,7 @@ def duration(text: str) -> float:
 
 def price(text: str) -> str:
     """A decimal amount such as "2" or "2.50", unchanged."""
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
+    if not re.fullmatch(r"\d{1,12}(\.\d+)?", text):
         raise TypedWrong(f"{text!r} is no price; write it like 2 or 2.50, in the currency of the model's price")
     return text
 
@@ -77,7 +72,10 @@ def input_file(path: Path) -> list[dict[str, Any]]:
         raw = path.read_bytes()
     except OSError as error:
         raise TypedWrong(f"{path}: {error.strerror}") from None
-    return input_signals(raw, str(path))
+    try:
+        return input_signals(raw, str(path))
+    except csv.Error as error:
+        raise TypedWrong(f"{path}: {error}") from None
 
 
 def input_signals(raw: bytes, name: str) -> list[dict[str, Any]]:
@@ -119,7 +117,7 @@ def _decoded(raw: bytes) -> str:
 def _delimiter(text: str, name: str) -> str:
     line = text.lstrip("\r\n ").split("\n", 1)[0]
     for delimiter in ",;":
-        first, *rest = next(csv.reader([line.rstrip("\r")], delimiter=delimiter, skipinitialspace=True), [""])
+        first, *rest = next(csv.reader([line.rstrip("\r")], delimiter=delimiter, skipinitialspace=True)) or [""]
         if first.strip().lower() == "time" and rest:
             return delimiter
     raise TypedWrong(f"{name}, line 1: the header must be time and then the inputs' names, like time,u or time;u")
@@ -143,4 +141,10 @@ def _number(cell: str, delimiter: str, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise TypedWrong(f"{where}: {cell[:40]!r} is no number" if cell else f"{where}: the cell is empty")
+    return value
+
+
+def finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise TypedWrong("must be a finite number")
     return value

@@ -64,17 +64,21 @@ class _Read:
 
 @dataclass(frozen=True)
 class Offer(_Read):
-    """A quote as a 402 carries it. Open `checkout_url` and pay; `session_id` collects the payment token."""
+    """A quote. Open `checkout_url` and pay; `session_id` collects the payment token. A free model's has neither."""
 
     fmu_id: str
     amount: str
     currency: str
-    checkout_url: str
-    session_id: str
-    status_url: str
+    checkout_url: str = ""
+    session_id: str = ""
+    status_url: str = ""
     expires_at: str = ""
     methods: Sequence[str] = ()
     next_step: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        return not self.checkout_url
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def show_offer(offer: Offer) -> None:
     put_fields(
         [
             ("model", offer.fmu_id),
-            ("one run", f"{offer.amount} {offer.currency}"),
+            ("one run", "free" if offer.is_free else f"{offer.amount} {offer.currency}"),
             ("until", offer.expires_at),
             ("pay here", offer.checkout_url),
             ("session", offer.session_id),

@@ -1,0 +1,66 @@
+"""The options that the buyer's commands share, and where their data go."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from gateway.client.typed import TypedWrong
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="For example msl:BouncingBall.")]
+Start = Annotated[float | None, typer.Option("--start-time", metavar="S", help="Begin, in seconds.")]
+Stop = Annotated[float | None, typer.Option("--stop-time", metavar="S", help="End, in seconds.")]
+Step = Annotated[float | None, typer.Option("--step", metavar="S", help="Seconds between the result's rows.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A start value; may be repeated.")]
+Input = Annotated[
+    Path | None, typer.Option("--input", metavar="F.csv", help="Inputs over time; header time,u,… or time;u;…")
+]
+Outputs = Annotated[list[str] | None, typer.Option("--output", metavar="A,B", help="The columns of the result.")]
+Kpis = Annotated[
+    list[str] | None,
+    typer.Option("--kpi", metavar="H:MAX,…", help="Of min, max, mean, rms, final, integral, time_of_max."),
+]
+Quote = Annotated[bool, typer.Option("--quote", help="Print the offer and stop; nothing is created.")]
+Pay = Annotated[bool, typer.Option("--pay", help="Open the checkout, wait for the payment, then run.")]
+MaxPrice = Annotated[
+    str | None,
+    typer.Option("--max-price", metavar="2", envvar="FMU_GATEWAY_MAX_PRICE", help="Refuse to pay more than this."),
+]
+Token = Annotated[
+    str | None, typer.Option("--payment-token", metavar="T", help="Pays for the run, and reads its result.")
+]
+Wait = Annotated[str, typer.Option("--wait", metavar="10m", help="How long to wait for the payment.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on a terminal too; piped it always is.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="F", help="Write the result to a CSV file; - is stdout.")]
+Plot = Annotated[bool | None, typer.Option("--plot/--no-plot", help="Draw the result here.")]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Output:
+    """For a person on a terminal; JSON when piped, unless a plot was asked for; and a CSV file where named."""
+
+    json: bool = False
+    plot: bool | None = None
+    csv: Path | None = None
+
+    def __post_init__(self) -> None:
+        # Found out before any money moves.
+        if self.csv and str(self.csv) != "-" and (self.csv.is_dir() or not self.csv.absolute().parent.is_dir()):
+            raise typer.BadParameter(f"no file can be written at {self.csv}", param_hint="--csv")
+
+    @property
+    def as_json(self) -> bool:
+        return self.json or not (sys.stdout.isatty() or self.plot)
+
+
+def checked(convert: Callable[..., T], text: object, option: str) -> T:
+    """What the person typed after `option`, or a usage error that names it."""
+    try:
+        return convert(text)
+    except TypedWrong as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
