@@ -1,0 +1,105 @@
+"""Description: a modelDescription.xml, as FMPy reads it, turned into a Model; and a Model as JSON and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.models import Experiment, Model, Variable
+
+FMI2_TYPES = {"Real": "Float64", "Integer": "Int32"}
+DEFAULT_SPAN = 1.0  # s; FMPy's, where a description names no stop time
+
+
+def read(directory: Path, fmu_id: str, sha256: str) -> Model:
+    """The FMU unpacked in `directory`. ValueError with a sentence if its description makes no sense."""
+    from fmpy import read_model_description  # 0.3 s, and not needed where the workspace has it all
+
+    try:
+        found = read_model_description(str(directory), validate=False)
+        is_fmi2 = found.fmiVersion == "2.0"
+        kinds = {"co_simulation": found.coSimulation, "model_exchange": found.modelExchange}
+        return Model(
+            fmu_id=fmu_id,
+            sha256=sha256,
+            name=found.modelName or fmu_id,
+            description=found.description or "",
+            fmi_version="2.0" if is_fmi2 else "3.0",
+            kinds=tuple(kind for kind, interface in kinds.items() if interface is not None),
+            experiment=_experiment(found),
+            variables={v.name: _variable(v) for v in found.modelVariables},
+        )
+    except Exception as error:  # FMPy raises whatever its parsing met
+        raise ValueError(f"Its description cannot be read: {error}"[:300]) from None
+
+
+def _experiment(found: Any) -> Experiment:
+    from fmpy.util import auto_interval
+
+    given = found.defaultExperiment
+    start = float(given.startTime) if given and given.startTime is not None else 0.0
+    stop = float(given.stopTime) if given and given.stopTime is not None else start + DEFAULT_SPAN
+    if stop <= start:
+        raise ValueError(f"the default experiment ends at {stop:g} s and starts at {start:g} s")
+    fixed = found.coSimulation and found.coSimulation.fixedInternalStepSize
+    step = (
+        float(given.stepSize) if given and given.stepSize is not None else float(fixed or auto_interval(stop - start))
+    )
+    tolerance = float(given.tolerance) if given and given.tolerance is not None else None
+    return Experiment(start, stop, step, tolerance)
+
+
+def _variable(found: Any) -> Variable:
+    declared = found.declaredType
+    kind = FMI2_TYPES.get(found.type, found.type)
+    bound = {side: getattr(found, side) or (declared and getattr(declared, side)) for side in ("min", "max")}
+    return Variable(
+        name=found.name,
+        type=kind,
+        causality=found.causality,
+        variability=found.variability,
+        unit=found.unit or (declared.unit if declared else None),
+        start=_start(found, kind),
+        min=_finite(bound["min"]),
+        max=_finite(bound["max"]),
+        description=found.description or "",
+        dimensions=tuple(found.shape or ()),
+        items={item.name: int(item.value) for item in declared.items} if declared and kind == "Enumeration" else {},
+    )
+
+
+def _finite(text: Any) -> float | None:
+    return value if text is not None and math.isfinite(value := float(text)) else None
+
+
+def _start(found: Any, kind: str) -> Any:
+    """None where there is none, or none that JSON could carry."""
+    if found.start is None or kind in {"Binary", "Clock"}:
+        return None
+    if not found.shape:
+        return _value(found.start, kind)
+    values = tuple(_value(part, kind) for part in (found.start.split() if kind != "String" else [found.start]))
+    return values * math.prod(found.shape) if len(values) == 1 else values  # one start value stands for all elements
+
+
+def _value(text: str, kind: str) -> float | int | bool | str | None:
+    if kind.startswith("Float"):
+        return _finite(text)
+    if kind == "Boolean":
+        return text in {"true", "1"}
+    return text if kind == "String" else int(text)
+
+
+def to_json(model: Model) -> dict[str, Any]:
+    return asdict(model)
+
+
+def from_json(saved: Mapping[str, Any]) -> Model:
+    def variable(fields: Mapping[str, Any]) -> Variable:
+        start = tuple(fields["start"]) if isinstance(fields["start"], list) else fields["start"]
+        return Variable(**{**fields, "start": start, "dimensions": tuple(fields["dimensions"])})
+
+    variables = {name: variable(fields) for name, fields in saved["variables"].items()}
+    experiment = Experiment(**saved["experiment"])
+    return Model(**{**saved, "kinds": tuple(saved["kinds"]), "experiment": experiment, "variables": variables})

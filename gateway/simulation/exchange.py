@@ -1,0 +1,68 @@
+"""Model exchange: FMPy's simulate_fmu with CVode, for FMUs that bring no solver of their own. In the child only."""
+
+import math
+from typing import Any
+
+import numpy as np
+from fmpy.simulation import simulate_fmu
+from numpy.typing import NDArray
+
+from gateway.simulation.stepper import SAME, Failed, Job, Times, check_start_values, is_continuous, sample
+
+
+def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Times, list[NDArray[Any]]]:
+    """Times, and one 1-D array per scalar or array element of job["record"], in that order; rows also at events."""
+    initialized = fmu.exitInitializationMode
+    rows = 0
+
+    def exit_initialization() -> None:
+        initialized()
+        check_start_values(fmu, description, job["start_values"], {})
+
+    def in_bounds(time: float, recorder: Any) -> bool:
+        nonlocal rows
+        rows = len(recorder.rows)
+        return bool(rows <= job["most_rows"])
+
+    fmu.exitInitializationMode = exit_initialization
+    fmu.terminate = lambda: None  # single-use: see stepper.py
+    result = simulate_fmu(
+        directory,
+        model_description=description,
+        fmu_instance=fmu,
+        validate=True,
+        start_time=job["start_time"],
+        stop_time=job["stop_time"],
+        output_interval=job["step"],
+        relative_tolerance=job["tolerance"],
+        start_values=dict(job["start_values"]),
+        input=_structured(job, description) if job["signals"] else None,
+        output=list(job["record"]),
+        step_finished=in_bounds,
+        remote_platform=None,
+    )
+    if rows > job["most_rows"]:
+        raise Failed(f"The model has too many events: more than {job['most_rows']} rows.")
+    columns = [np.ascontiguousarray(c) for name in job["record"] for c in result[name].reshape(len(result), -1).T]
+    return _exact(np.ascontiguousarray(result["time"]), job), columns
+
+
+def _structured(job: Job, description: Any) -> NDArray[Any]:
+    """The input signals on one grid of times, as FMPy takes them; FMPy itself interpolates or holds between."""
+    variables = {v.name: v for v in description.modelVariables}
+    times = np.array(sorted({t for signal in job["signals"] for t in signal["t"]}), float)
+    names = [signal["name"] for signal in job["signals"]]
+    table = np.empty(len(times), [("time", "<f8"), *((name, "<f8") for name in names)])
+    table["time"] = times
+    for signal in job["signals"]:
+        table[signal["name"]] = sample(signal, times, linear=is_continuous(variables[signal["name"]]))
+    return table
+
+
+def _exact(times: Times, job: Job) -> Times:
+    """FMPy's times with the rounding taken out: what is nearly start + i·step or the stop time is exactly that."""
+    regular = job["start_time"] + np.round((times - job["start_time"]) / job["step"]) * job["step"]
+    times = np.where(np.abs(times - regular) <= SAME * np.abs(regular), regular, times)
+    return np.array(
+        [job["stop_time"] if math.isclose(t, job["stop_time"], rel_tol=SAME) else t for t in times.tolist()]
+    )

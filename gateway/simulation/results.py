@@ -1,0 +1,194 @@
+"""Result: the columns of one run, their file, and the four forms in which a buyer takes them away."""
+
+import hashlib
+import io
+import os
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+JSON = "application/json"
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+MEDIA_TYPES = (JSON, CSV, ARROW, PARQUET)
+
+CHUNK = 50_000  # values encoded at a time: about 5 ms, after which another thread (the event loop) gets its turn
+LENGTH = struct.Struct("<I")
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Equally long 1-D arrays, one per column, "time" (seconds, float64) first; an array variable x of the model gives
+    x[1], x[2] … or x[1,1] …, row by row. `reached_time` is less than the stop time where the model ended early."""
+
+    columns: tuple[str, ...]
+    arrays: tuple[NDArray[Any], ...]
+    reached_time: float
+
+    @property
+    def rows(self) -> int:
+        return len(self.arrays[0])
+
+    @cached_property
+    def sha256(self) -> str:
+        """For every column in order: the length of its name (UTF-8) as 4 little-endian bytes, the name, the length of
+        its data as 8, the data: the values one after the other, little-endian, booleans as one byte."""
+        digest = hashlib.sha256()
+        for name, array in zip(self.columns, self.arrays, strict=True):
+            raw = _little_endian(array)
+            digest.update(LENGTH.pack(len(name.encode())) + name.encode() + struct.pack("<Q", raw.nbytes))
+            digest.update(raw.data.cast("B"))
+        return digest.hexdigest()
+
+    @cached_property
+    def non_finite(self) -> dict[str, int]:
+        """How many NaN and infinite values a column has; only columns that have any."""
+        counts = {}
+        for name, array in zip(self.columns, self.arrays, strict=True):
+            if array.dtype.kind == "f" and (count := int(array.size - np.isfinite(array).sum())):
+                counts[name] = count
+        return counts
+
+    def first(self, columns: int) -> "Result":
+        return Result(self.columns[:columns], self.arrays[:columns], self.reached_time)
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a result file holds."""
+
+    header: dict[str, Any]
+    result: Result
+
+
+class ResultFiles:
+    """One file per run: a length (4 bytes, little-endian), a JSON header, the raw columns. Whole or not there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, run_id: str, header: Mapping[str, Any], result: Result) -> None:
+        """Returns when the file would survive a power cut. OSError if it could not be written; then none is left."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self._path(run_id)
+        arrays = [_little_endian(array) for array in result.arrays]
+        columns = [[name, array.dtype.str] for name, array in zip(result.columns, arrays, strict=True)]
+        layout = {"columns": columns, "rows": result.rows, "reached_time": result.reached_time}
+        head = orjson.dumps({"header": dict(header), "layout": layout})
+        temporary = path.with_suffix(".part")
+        try:
+            with temporary.open("wb") as file:
+                file.write(LENGTH.pack(len(head)) + head)
+                for array in arrays:
+                    file.write(array.data.cast("B"))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._sync()
+
+    def read(self, run_id: str) -> Stored | None:
+        """None if there is no complete file of ours by that name."""
+        try:
+            with self._path(run_id).open("rb") as file:
+                (length,) = LENGTH.unpack(file.read(LENGTH.size))
+                head = orjson.loads(file.read(length))
+                layout = head["layout"]
+                rows = layout["rows"]
+                arrays = tuple(np.fromfile(file, np.dtype(dtype), rows) for _, dtype in layout["columns"])
+                if file.read(1) or any(len(array) != rows for array in arrays):
+                    return None
+                names = tuple(name for name, _ in layout["columns"])
+                return Stored(head["header"], Result(names, arrays, layout["reached_time"]))
+        except (FileNotFoundError, struct.error, ValueError, KeyError, TypeError):
+            return None
+
+    def delete(self, run_id: str) -> None:
+        self._path(run_id).unlink(missing_ok=True)
+
+    def ids(self) -> list[str]:
+        """Of every complete file. What an interrupted write left behind is removed."""
+        for abandoned in self.directory.glob("*.part"):
+            abandoned.unlink(missing_ok=True)
+        return sorted(path.stem for path in self.directory.glob("*.run"))
+
+    def _path(self, run_id: str) -> Path:
+        if not RUN_ID.match(run_id):
+            raise FileNotFoundError(f"{run_id!r} cannot name a file")
+        return self.directory / f"{run_id}.run"
+
+    def _sync(self) -> None:
+        folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def encode(media_type: str, body: Mapping[str, Any], result: Result) -> bytes:
+    """The result as one of MEDIA_TYPES; KeyError for another. `body` is what JSON says before `data`; Arrow and Parquet
+    carry it as metadata "fmu_gateway", CSV has no place for it. Slow for many rows: call it in a thread."""
+    encoders = {JSON: _json, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}
+    return encoders[media_type](body, result)
+
+
+def _json(body: Mapping[str, Any], result: Result) -> bytes:
+    """NaN and infinities become null."""
+    parts = [orjson.dumps(dict(body))[:-1], b',"data":{' if body else b'"data":{']
+    for index, (name, array) in enumerate(zip(result.columns, result.arrays, strict=True)):
+        parts += [b"," if index else b"", orjson.dumps(name), b":["]
+        for start in range(0, len(array), CHUNK):
+            chunk = orjson.dumps(np.ascontiguousarray(array[start : start + CHUNK]), option=orjson.OPT_SERIALIZE_NUMPY)
+            parts += [b"," if start else b"", chunk[1:-1]]
+        parts.append(b"]")
+    return b"".join((*parts, b"}}"))
+
+
+def _table(body: Mapping[str, Any], result: Result) -> Any:
+    import pyarrow as pa
+
+    arrays = [pa.array(_little_endian(array)) for array in result.arrays]
+    return pa.Table.from_arrays(arrays, names=list(result.columns), metadata={"fmu_gateway": orjson.dumps(dict(body))})
+
+
+def _csv(body: Mapping[str, Any], result: Result) -> bytes:
+    """Quoted header, then the shortest decimals that read back as the same numbers; nan, inf, true, false."""
+    from pyarrow import csv
+
+    out = io.BytesIO()
+    csv.write_csv(_table({}, result), out)
+    return out.getvalue()
+
+
+def _arrow(body: Mapping[str, Any], result: Result) -> bytes:
+    from pyarrow import ipc
+
+    out = io.BytesIO()
+    table = _table(body, result)
+    with ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table)
+    return out.getvalue()
+
+
+def _parquet(body: Mapping[str, Any], result: Result) -> bytes:
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    parquet.write_table(_table(body, result), out, compression="zstd")
+    return out.getvalue()

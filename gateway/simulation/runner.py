@@ -1,0 +1,208 @@
+"""Runner: plans in, results out. Every run is a confined, single-use process; a model's code never enters this one."""
+
+import asyncio
+import importlib.metadata
+import math
+import os
+import platform
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.domain import kpis
+from gateway.domain.runs import RunPlan
+from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
+from gateway.simulation import frame
+from gateway.simulation.job import Job, job
+from gateway.simulation.places import Place, Places
+from gateway.simulation.results import Result
+from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
+
+ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
+MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
+MUCH_OF_MEMORY = 0.5  # a crash with this share of the limit resident is called running out of memory
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|(memory|alloc\w*)\b.{0,20}\bfail|fail\w*.{0,20}\balloc|bad_alloc|no memory", re.I
+)
+SIGNALS_OF_CPU_LIMIT = {24, 9}  # SIGXCPU, then SIGKILL
+
+LEVELS = ("full", "no-namespaces", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run that succeeded. `result` has the plan's outputs, `kpis` one number (or None) for each label asked for."""
+
+    result: Result
+    kpis: Mapping[str, float | None]
+    cpu_seconds: float
+    wall_seconds: float
+    provenance: Mapping[str, Any]
+
+
+class Runner:
+    """Owns the zygotes and the places. All methods belong to one event loop."""
+
+    def __init__(self, *, parallel: int, queued: int, timeout_seconds: float, memory_mb: int) -> None:
+        self.parallel = parallel
+        self.missing: tuple[str, ...] = ("not probed yet",)
+        self._places = Places(parallel, queued)
+        self._timeout = timeout_seconds
+        self._memory = memory_mb << 20
+        self._most_zygotes = max(ZYGOTES, parallel)
+        self._zygotes: OrderedDict[tuple[str, str], asyncio.Task[Zygote]] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Probe what confinement this machine gives; see `level` and `missing`."""
+        try:
+            probe = await Zygote.start("-", "probe")
+            await probe.close()
+            self.missing = probe.missing
+        except (ZygoteDied, OSError) as error:
+            self.missing = (f"sandbox: {error}",)
+
+    async def close(self) -> None:
+        """Returns when no process is left. Runs that are not finished fail."""
+        tasks, self._zygotes = list(self._zygotes.values()), OrderedDict()
+        for task in tasks:
+            self._retire(task)
+        while self._closing:
+            await asyncio.gather(*self._closing)
+
+    @property
+    def level(self) -> str:
+        """How well runs are confined: "full", "no-namespaces", or "none", with which no stranger's model may run."""
+        if not self.missing:
+            return "full"
+        return "no-namespaces" if all(m.startswith("namespaces:") for m in self.missing) else "none"
+
+    def reserve(self, paid: bool) -> AbstractContextManager[Place]:
+        """A place for one run, to be taken before anything is held. Busy if there is none."""
+        return self._places.reserve(paid)
+
+    async def run(self, plan: RunPlan, directory: Path, place: Place) -> Outcome:
+        """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set. Cancelling it kills the run."""
+        await place.turn()
+        task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout))
+        process = await self._open_run(plan, directory)
+        begun = time.perf_counter()
+        try:
+            answer, ended = await self._attempt(process, task)
+        finally:
+            process.close()
+        wall = time.perf_counter() - begun
+        recorded = self._judge(answer, ended, task, wall)
+        assert ended is not None
+        values = (
+            await asyncio.to_thread(kpis.compute, plan.kpis, recorded.columns, recorded.arrays) if plan.kpis else {}
+        )
+        result = recorded.first(task.answered)
+        return Outcome(result, values, ended.cpu, wall, self.provenance(plan))
+
+    async def _attempt(self, process: RunProcess, task: Job) -> tuple[Any, Ended | None]:
+        """What the process answered, or the exception that it did not; and how it ended."""
+        answer: Any
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await process.answer(task.told, task.dtypes, task.most_rows)
+        except (frame.BadFrame, OSError) as error:  # TimeoutError is an OSError
+            answer = error
+        return answer, await process.end()
+
+    def _judge(self, answer: Any, ended: Ended | None, task: Job, wall: float) -> Result:
+        """The result, or the RunFailed that the answer and the end of the process amount to."""
+        failure: RunFailed
+        if ended is None:
+            failure = ModelCrashed("The model took the process that watches over it along.")
+        elif isinstance(answer, TimeoutError):
+            failure = SimulationTimeout(f"The run did not end within {self._timeout:g} seconds.")
+        elif isinstance(answer, Exception):
+            failure = self._crash(ended)
+        elif isinstance(answer, dict):
+            failure = self._own_words(answer, ended)
+        else:
+            accepted = task.accept(answer)
+            if isinstance(accepted, Result):
+                return accepted
+            failure = ModelCrashed(f"The result is not one: {accepted}.")
+        failure.cpu_seconds = ended.cpu if ended else wall
+        raise failure
+
+    def _crash(self, ended: Ended) -> RunFailed:
+        code = os.waitstatus_to_exitcode(ended.status)
+        if -code in SIGNALS_OF_CPU_LIMIT and ended.cpu >= math.floor(self._timeout):
+            return SimulationTimeout(f"The run used more than {self._timeout:g} seconds of processor time.")
+        if code < 0 and ended.rss > MUCH_OF_MEMORY * self._memory:
+            return MemoryLimit()
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        return ModelCrashed(f"The model's code ended its process {how} before there was a result.")
+
+    def _own_words(self, answer: dict[str, Any], ended: Ended) -> RunFailed:
+        text = "".join(c for c in str(answer["error"]) if c.isprintable())
+        if answer.get("memory") is True or ended.rss > MUCH_OF_MEMORY * self._memory or OUT_OF_MEMORY.search(text):
+            return MemoryLimit()
+        return ModelError(text[:MODEL_TEXT])
+
+    async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
+        """In the model's zygote; a dead one is started again, once."""
+        for last in (False, True):
+            try:
+                zygote = await self._zygote(plan, directory)
+                return zygote.open_run()
+            except ZygoteDied as error:
+                self._zygotes.pop((plan.model.sha256, plan.model.kinds[0]), None)
+                if last:
+                    raise ModelCrashed(f"The model cannot be loaded: {error}"[:MODEL_TEXT]) from None
+        raise AssertionError
+
+    async def _zygote(self, plan: RunPlan, directory: Path) -> Zygote:
+        key = (plan.model.sha256, plan.model.kinds[0])
+        task = self._zygotes.get(key)
+        if task is None or (task.done() and (task.exception() or not task.result().alive)):
+            if task is not None:
+                self._retire(self._zygotes.pop(key))
+            self._make_room()
+            task = asyncio.create_task(Zygote.start(str(directory), key[1]))
+            self._zygotes[key] = task
+        self._zygotes.move_to_end(key)
+        zygote = await asyncio.shield(task)
+        self.missing = tuple(dict.fromkeys((*self.missing, *zygote.missing)))
+        return zygote
+
+    def _make_room(self) -> None:
+        for key, task in list(self._zygotes.items()):
+            if len(self._zygotes) < self._most_zygotes:
+                return
+            if task.done() and (task.exception() or not task.result().busy):
+                self._retire(self._zygotes.pop(key))
+
+    def _retire(self, task: "asyncio.Task[Zygote]") -> None:
+        async def close() -> None:
+            try:
+                zygote = await task
+            except (ZygoteDied, OSError):
+                return
+            await zygote.close()
+
+        closing = asyncio.create_task(close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def provenance(self, plan: RunPlan) -> dict[str, Any]:
+        """What beside the request and the model decides the numbers."""
+        kind = plan.model.kinds[0]
+        return {
+            "fmi_version": plan.model.fmi_version,
+            "fmi_type": kind,
+            "solver": "CVode" if kind == "model_exchange" else "the model's own",
+            "step": plan.step,
+            "tolerance": plan.model.experiment.tolerance,
+            "fmpy_version": importlib.metadata.version("fmpy"),
+            "platform": f"{platform.machine()}-{platform.system().lower()}",
+        }

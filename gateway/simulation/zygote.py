@@ -1,0 +1,249 @@
+"""Zygote: a confined process with one FMU loaded that forks one child per run. A script, started by zygotes.py.
+
+    python -I zygote.py <control descriptor> <directory of the unpacked FMU, or -> <kind> <uid if root>
+
+Three processes: this one stays outside as the keeper, which only waits and cleans up; the zygote proper is process 1 of
+its own namespaces, so that every run ends with it; each run is its child. Order matters throughout: namespaces need a
+single thread, so numpy comes after them; confinement comes before the FMU's library, whose constructors run on loading.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from gateway.simulation import sandbox, seccomp
+
+MODEL_TEXT = 1000  # bytes kept of what a model says of its failure; the gateway shows less
+
+
+def keep(control: int) -> list[str]:
+    """Fork the zygote into its own namespaces and stay behind as its keeper; returns in the zygote only, with what
+    could not be had. Where there is no namespace, the keeper adopts what the model's processes leave, and ends it."""
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sandbox.die_with_parent(signal.SIGTERM)
+    sandbox.adopt_orphans()
+    missing = []
+    try:
+        sandbox.namespaces()
+    except OSError as error:
+        missing.append(f"namespaces: {error.strerror}")
+    zygote = os.fork()
+    if not zygote:
+        sandbox.die_with_parent()
+        return missing
+    os.close(control)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(zygote, signal.SIGKILL))
+    while os.wait()[0] != zygote:
+        pass
+    while orphans := _children(os.getpid()):
+        for orphan in orphans:
+            os.kill(orphan, signal.SIGKILL)
+            os.waitpid(orphan, 0)
+    os._exit(0)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as stat:
+                if int(stat.read().rpartition(b")")[2].split()[1]) == parent:
+                    found.append(int(entry))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+class Log:
+    """What the model says of its errors: the first text, which is mostly the cause."""
+
+    text = ""
+
+    def fmi2(self, _environment: Any, _instance: bytes, status: int, _category: bytes, message: bytes) -> None:
+        self.fmi3(None, status, b"", message)
+
+    def fmi3(self, _environment: Any, status: int, _category: bytes, message: bytes) -> None:
+        if status > 1 and message and not self.text:  # above a warning
+            self.text = message[:MODEL_TEXT].decode(errors="replace")
+
+
+class Loaded:
+    """The FMU as every run inherits it: description read, library loaded, functions bound, nothing instantiated."""
+
+    def __init__(self, directory: str, kind: str) -> None:
+        from fmpy import fmi2, fmi3, read_model_description
+
+        self.directory, self.kind, self.log = directory, kind, Log()
+        self.description = read_model_description(directory, validate=False)
+        co_simulation = kind == "co_simulation"
+        self.is_fmi2 = self.description.fmiVersion == "2.0"
+        slave, model = (fmi2.FMU2Slave, fmi2.FMU2Model) if self.is_fmi2 else (fmi3.FMU3Slave, fmi3.FMU3Model)
+        interface: Any = self.description.coSimulation if co_simulation else self.description.modelExchange
+        self.fmu = (slave if co_simulation else model)(
+            guid=self.description.guid,
+            modelIdentifier=interface.modelIdentifier,
+            unzipDirectory=directory,
+            instanceName=interface.modelIdentifier,
+        )
+        categories = {category.name for category in self.description.logCategories}
+        self.categories = sorted(categories & {"logStatusError", "logStatusFatal"})
+        if self.is_fmi2:
+            self.callbacks = _callbacks(self.log)
+
+    def run(self, job: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """Times and columns. Any exception is the model's failure."""
+        fmu = self.fmu
+        fmu.instantiate(**({"callbacks": self.callbacks} if self.is_fmi2 else {"logMessage": self.log.fmi3}))
+        if self.categories:
+            fmu.setDebugLogging(True, self.categories)
+        if self.kind == "co_simulation":
+            from gateway.simulation.stepper import Stepper
+
+            return Stepper(fmu, self.description, job).run()
+        from gateway.simulation.exchange import exchange
+
+        return exchange(fmu, self.description, self.directory, job)
+
+
+def _callbacks(log: Log) -> Any:
+    from ctypes import byref
+
+    from fmpy import calloc, fmi2, free
+
+    callbacks = fmi2.fmi2CallbackFunctions()
+    callbacks.logger = fmi2.fmi2CallbackLoggerTYPE(log.fmi2)
+    callbacks.allocateMemory = fmi2.fmi2CallbackAllocateMemoryTYPE(calloc)
+    callbacks.freeMemory = fmi2.fmi2CallbackFreeMemoryTYPE(free)
+    fmi2.addLoggerProxy(byref(callbacks))  # formats the message's % arguments, which Python cannot take
+    return callbacks
+
+
+def run(stream: int, model: Loaded, address_space: int) -> NoReturn:
+    """In the child: confine it further, take one job, answer it, end."""
+    from gateway.simulation import frame
+
+    sandbox.die_with_parent()
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    sandbox.only_descriptor(stream)
+    program = seccomp.program(zygote=False, own_pid=os.getpid())
+    if program:
+        sandbox.filter_system_calls(program)
+    os.write(stream, frame.HELLO)
+    job = frame.read_job(stream)
+    sandbox.limit(fsize=0, cpu=job["cpu_seconds"], **{"as": address_space + job["memory_bytes"]})
+    try:
+        times, columns = model.run(job)
+        frame.write(stream, {"rows": len(times)}, [times, *_as_asked(columns, job["dtypes"])])
+    except MemoryError:
+        frame.write(stream, {"error": "", "memory": True})
+    except Exception as error:
+        text = f"{model.log.text} ({error})" if model.log.text else str(error)
+        frame.write(stream, {"error": text[:MODEL_TEXT]})
+    os._exit(0)
+
+
+def _as_asked(columns: list[Any], dtypes: list[str]) -> list[Any]:
+    return [c if c.dtype.str == d else c.astype(d) for c, d in zip(columns, dtypes[1:], strict=True)]
+
+
+def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
+    """One child for each {"id"} and stream that come in; {"id", "status", "cpu", "rss"} goes back when it ended."""
+    import json
+    import select
+    import socket
+
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    running: dict[int, int] = {}
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if woken in ready:
+            os.read(woken, 4096)
+            for pid, status, usage in _ended():
+                cpu = usage.ru_utime + usage.ru_stime
+                ended = {"id": running.pop(pid, None), "status": status, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
+                control.send(json.dumps(ended).encode())
+        if control.fileno() in ready:
+            message, streams, *_ = socket.recv_fds(control, 4096, 1)
+            if not message:
+                os._exit(0)  # the gateway let go
+            pid = os.fork()
+            if not pid:
+                try:
+                    run(streams[0], model, address_space)
+                finally:
+                    os._exit(70)
+            running[pid] = json.loads(message)["id"]
+            os.close(streams[0])
+
+
+def _ended() -> Iterator[tuple[int, int, Any]]:
+    """Children that ended, and whatever else process 1 of a namespace has to reap."""
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status, usage
+
+
+def main() -> NoReturn:
+    descriptor, directory, kind, uid = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    missing = keep(descriptor)
+    sandbox.silence()
+    sandbox.only_descriptor(descriptor)
+    alone = not missing
+    import gc
+    import json
+    import resource
+    import socket
+
+    control = socket.socket(fileno=descriptor)
+    if directory == "-":  # only to see what confinement this machine gives
+        missing += sandbox.confine_zygote("/usr/lib", uid, own_user_namespace=alone)
+        control.send(json.dumps({"missing": missing}).encode())
+        os._exit(0)
+    import fmpy.fmi2  # everything a run may need, while its files can still be found
+    import fmpy.fmi3
+    import fmpy.validation
+    import lxml.etree  # noqa: F401
+
+    from gateway.simulation import frame, stepper  # noqa: F401
+
+    if kind == "model_exchange":
+        import fmpy.sundials  # noqa: F401
+
+        from gateway.simulation import exchange  # noqa: F401
+
+    statm = os.open("/proc/self/statm", os.O_RDONLY)
+    missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone)
+    try:
+        model = Loaded(directory, kind)
+    except Exception as error:
+        control.send(json.dumps({"missing": missing, "failed": str(error)[:MODEL_TEXT]}).encode())
+        os._exit(0)
+    address_space = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+    os.close(statm)
+    gc.collect()
+    gc.freeze()  # a collection in a child would touch, and so copy, every page
+    control.send(json.dumps({"missing": missing}).encode())
+    serve(control, model, address_space)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Zygotes, seen from the gateway: starting them, sending them runs, ending both. zygote.py is the other end."""
+
+import array
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gateway.simulation import frame
+
+SCRIPT = Path(__file__).parent / "zygote.py"
+# Nothing of the gateway's environment: it holds the secrets. One thread, or namespaces could not be had.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
+FAREWELL_SECONDS = 1.0  # between letting a process go, asking it, and killing it
+UCRED = struct.Struct("3i")  # pid, uid, gid
+FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
+
+
+class ZygoteDied(Exception):
+    """The zygote is gone, or never came up; the text says what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run's process ended: os.wait's status, its CPU seconds, its largest resident memory in bytes."""
+
+    status: int
+    cpu: float
+    rss: int
+
+
+class Zygote:
+    """One running zygote. `missing` is what its confinement lacks; `busy` the number of runs in it."""
+
+    _uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
+
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        self._process, self._control = process, control
+        self._loop = asyncio.get_running_loop()
+        self._ids = itertools.count(1)
+        self._ended: dict[int, asyncio.Future[Ended | None]] = {}
+        self.missing: tuple[str, ...] = ()
+        self.alive = True
+
+    @classmethod
+    async def start(cls, directory: str, kind: str) -> "Zygote":
+        """Ready to run. ZygoteDied if the FMU cannot be loaded. Directory "-" only probes the confinement."""
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), directory, kind, str(next(cls._uids))),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd="/",
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        control.setblocking(False)
+        zygote = cls(process, control)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                said = json.loads(await zygote._loop.sock_recv(control, 65536) or b'{"failed": "it crashed"}')
+        except TimeoutError:
+            said = {"failed": "loading it did not end"}
+        except BaseException:
+            await zygote.close()
+            raise
+        zygote.missing = tuple(said.get("missing", ()))
+        if "failed" in said:
+            await zygote.close()
+            raise ZygoteDied(said["failed"])
+        zygote._loop.add_reader(control.fileno(), zygote._listen)
+        return zygote
+
+    @property
+    def busy(self) -> int:
+        return len(self._ended)
+
+    def open_run(self) -> "RunProcess":
+        """Fork a run. ZygoteDied if it cannot."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
+        run_id = next(self._ids)
+        try:
+            with theirs:
+                socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno()])
+        except OSError as error:  # also when it does not read any more
+            ours.close()
+            self.lose()
+            raise ZygoteDied(str(error)) from None
+        ended: asyncio.Future[Ended | None] = self._loop.create_future()
+        self._ended[run_id] = ended
+        return RunProcess(self, ours, ended)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._control.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self.lose()
+                return
+            said = json.loads(message)
+            future = self._ended.pop(said.pop("id"), None)
+            if future is not None and not future.done():
+                future.set_result(Ended(**said))
+
+    def lose(self) -> None:
+        """It died or does not answer: no more runs, and those in it are over."""
+        if self.alive:
+            self.alive = False
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()  # its keeper kills what is left
+        for future in self._ended.values():
+            if not future.done():
+                future.set_result(None)
+        self._ended.clear()
+
+    async def close(self) -> None:
+        """Returns when no process of it is left."""
+        self.lose()
+        for end in (self._process.terminate, self._process.kill):
+            try:
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self._process.wait()
+                return
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    end()
+        await self._process.wait()
+
+
+class RunProcess:
+    """One confined, single-use child of a zygote."""
+
+    def __init__(self, zygote: Zygote, stream: socket.socket, ended: "asyncio.Future[Ended | None]") -> None:
+        self._zygote, self._stream, self._ended = zygote, stream, ended
+        self._loop = asyncio.get_running_loop()
+        self._handle: int | None = None
+
+    async def answer(
+        self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
+    ) -> dict[str, Any] | list[NDArray[Any]]:
+        """frame.BadFrame, ZygoteDied, OSError if the process did not do as it must."""
+        self._handle = os.pidfd_open(await self._hello())
+        await self._loop.sock_sendall(self._stream, frame.pack(job))
+        return await frame.receive(self._loop, self._stream, dtypes, most_rows)
+
+    async def _hello(self) -> int:
+        """The child's process id: the kernel says it with the first byte, so the child cannot lie about it."""
+        readable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._stream.fileno(), _resolve, readable)
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(self._stream.fileno())
+        _, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                return int(UCRED.unpack(array.array("B", data).tobytes())[0])
+        raise frame.BadFrame("the process did not start")
+
+    def kill(self) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    async def end(self) -> Ended | None:
+        """Kills it if it still runs, and waits until it is gone; None if its zygote went with it. What ended by itself
+        keeps its status: the stream closes after that is set."""
+        self.kill()
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                return await asyncio.shield(self._ended)
+        except TimeoutError:
+            self._zygote.lose()
+            return None
+
+    def close(self) -> None:
+        """Nothing of it stays, whatever happened before."""
+        if not self._ended.done():
+            self.kill()
+        self._stream.close()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
