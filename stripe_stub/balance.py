@@ -1,4 +1,6 @@
-"""The balance and its transactions (https://docs.stripe.com/api/balance_transactions): every movement of the account's money."""
+"""The balance and its transactions (https://docs.stripe.com/api/balance_transactions): every movement of the
+account's money.
+"""
 
 from collections import Counter
 
@@ -21,7 +23,7 @@ def book(
     words = "Stripe processing fees" if fee else "Dispute fee"
     detail = {"amount": kept, "application": None, "currency": currency, "description": words, "type": "stripe_fee"}
     waits = type_ == "charge"
-    transaction = {
+    transaction: Obj = {
         "id": world.new_id("txn_3", 23),
         "object": "balance_transaction",
         "amount": amount,

@@ -35,8 +35,8 @@ class Means:
 _DECLINED = "Your card was declined."
 
 
-def _decline(number: str, decline_code: str, message: str = _DECLINED, **more: bool) -> Means:
-    return Means(number, code="card_declined", decline_code=decline_code, message=message, **more)
+def _decline(number: str, decline_code: str, message: str = _DECLINED, *, challenge: bool = False) -> Means:
+    return Means(number, code="card_declined", decline_code=decline_code, message=message, challenge=challenge)
 
 
 _ALL = (

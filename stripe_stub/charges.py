@@ -25,10 +25,11 @@ def attempt(world: World, intent: Obj, means: Means, details: Obj, status: str) 
     id_ = world.new_id("py_3" if means.delayed else "ch_3", 23)
     failed = status == "failed"
     nothing = (
-        "application application_fee application_fee_amount balance_transaction failure_balance_transaction failure_code "
+        "application application_fee application_fee_amount balance_transaction "
+        "failure_balance_transaction failure_code "
         "failure_message on_behalf_of receipt_number review shipping source source_transfer transfer_data"
     )
-    charge = {
+    charge: Obj = {
         "id": id_,
         "object": "charge",
         **dict.fromkeys(nothing.split()),
@@ -134,7 +135,11 @@ def _outcome(means: Means, failed: bool) -> Obj:
 def _method_details(world: World, amount: int, means: Means, failed: bool) -> Obj:
     fingerprint = hashlib.blake2b(means.number.encode(), digest_size=8).hexdigest()
     if means.kind == "us_bank_account":
-        account = {"account_holder_type": "individual", "account_type": "checking", "bank_name": "STRIPE TEST BANK"}
+        account: Obj = {
+            "account_holder_type": "individual",
+            "account_type": "checking",
+            "bank_name": "STRIPE TEST BANK",
+        }
         account |= {
             "fingerprint": fingerprint,
             "last4": means.last4,
@@ -143,7 +148,7 @@ def _method_details(world: World, amount: int, means: Means, failed: bool) -> Ob
         }
         return {"type": means.kind, means.kind: account}
     if means.kind == "sepa_debit":
-        iban = {
+        iban: Obj = {
             "bank_code": means.number[4:12],
             "branch_code": None,
             "country": means.number[:2],

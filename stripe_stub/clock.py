@@ -1,6 +1,8 @@
-"""The local Stripe's time: follows the wall, or stands, or jumps; and what is due at a time (expiry, settlement, webhook retries).
+"""The local Stripe's time: follows the wall, or stands, or jumps; and what is due at a time (expiry, settlement,
+webhook retries).
 
-Timers are rows of the store, `{"due", "name", "args"}`, so they outlive a restart; a noun says what a name means with `on`.
+Timers are rows of the store, `{"due", "name", "args"}`, so they outlive a restart; a noun says what a name means with
+`on`.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ class Clock:
 
     def __init__(self, store: Store, wall: Callable[[], float] = time.time):
         self._store, self._wall = store, wall
-        self._actions: dict[str, Callable[..., None]] = {}
+        self._actions: dict[str, Callable[..., Any]] = {}
         self._quiet: Callable[[], Awaitable[None]] | None = None
         self._moving = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -43,7 +45,7 @@ class Clock:
         """How far this clock is ahead of the wall, seconds."""
         return self.time() - self._wall()
 
-    def on(self, name: str, action: Callable[..., None]) -> None:
+    def on(self, name: str, action: Callable[..., Any]) -> None:
         self._actions[name] = action
 
     def when_quiet(self, wait: Callable[[], Awaitable[None]]) -> None:
@@ -75,7 +77,9 @@ class Clock:
         self._save()
 
     async def move_to(self, target: float) -> None:
-        """Jump, stopping at every timer on the way with the clock showing its time. Backwards only shows another time."""
+        """Jump, stopping at every timer on the way with the clock showing its time. Backwards only shows another
+        time.
+        """
         async with self._moving:
             back = target < self.time()
             while (due := self._due()) is not None and due <= target:

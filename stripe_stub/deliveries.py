@@ -1,8 +1,9 @@
 """Webhooks: who gets which event, how often it is tried, and what the receiver said.
 
-At least once, in no promised order, retried with back-off for three days, like Stripe's (https://docs.stripe.com/webhooks). A delivery is
-a row: `{"id", "event", "type", "endpoint", "state", "script", "attempts", "next_at", "timer"}` with the state pending (in flight or waiting
-for `next_at`), held (waits to be overtaken), delivered, failed (given up) or lost (a script drops it for good).
+At least once, in no promised order, retried with back-off for three days, like Stripe's
+(https://docs.stripe.com/webhooks). A delivery is a row: `{"id", "event", "type", "endpoint", "state", "script",
+"attempts", "next_at", "timer"}` with the state pending (in flight or waiting for `next_at`), held (waits to be
+overtaken), delivered, failed (given up) or lost (a script drops it for good).
 """
 
 import asyncio

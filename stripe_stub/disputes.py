@@ -1,4 +1,6 @@
-"""Disputes (https://docs.stripe.com/disputes): the buyer's bank takes the money back; evidence or giving up closes it."""
+"""Disputes (https://docs.stripe.com/disputes): the buyer's bank takes the money back; evidence or giving up closes
+it.
+"""
 
 from stripe_stub import balance, money
 from stripe_stub.errors import Invalid
@@ -10,8 +12,10 @@ RESPOND_WITHIN = 9 * 24 * 3600  # seconds until evidence is due
 EVIDENCE = (
     "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal "
     "customer_communication customer_email_address customer_name customer_purchase_ip customer_signature "
-    "duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt refund_policy "
-    "refund_policy_disclosure refund_refusal_explanation service_date service_documentation shipping_address shipping_carrier "
+    "duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id "
+    "product_description receipt refund_policy "
+    "refund_policy_disclosure refund_refusal_explanation service_date service_documentation "
+    "shipping_address shipping_carrier "
     "shipping_date shipping_documentation shipping_tracking_number uncategorized_file uncategorized_text"
 ).split()
 VERDICTS = {

@@ -1,4 +1,6 @@
-"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints): where events go, which ones, and the secret that signs them."""
+"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints): where events go, which ones, and the secret that
+signs them.
+"""
 
 from stripe_stub.errors import Invalid
 from stripe_stub.forms import EXPAND, PAGING, Bool, Fields, List, Map, Str, Url, later, merge_metadata

@@ -1,8 +1,9 @@
 """The errors of the API, in Stripe's own shape (https://docs.stripe.com/api/errors).
 
 StripeError
-├── Invalid        400  the request can never work: bad parameter, wrong state; `validation` ones are not kept by an idempotency key
+├── Invalid        400  the request can never work: bad parameter, wrong state
 │   └── Missing    404  no such object
+├── Unknown        404  no such address
 ├── Unauthorized   401
 ├── KeyInUse       409  a request with the same idempotency key has not ended yet
 ├── KeyMisused     400  the same key with another request
@@ -49,6 +50,12 @@ class Missing(Invalid):
             self.status = 400  # Stripe answers 404 for the object of the path and 400 for one named by a parameter
 
 
+class Unknown(StripeError):
+    """There is no such address."""
+
+    status = 404
+
+
 class Unauthorized(StripeError):
     """No API key, or none that a local Stripe takes."""
 
@@ -84,7 +91,9 @@ class Broken(StripeError):
 
 
 def unsupported(param: str) -> Invalid:
-    """Stripe knows this parameter or value; this local Stripe does not. Said loudly, so that nobody believes it had an effect."""
+    """Stripe knows this parameter or value; this local Stripe does not. Said loudly, so that nobody believes it had
+    an effect.
+    """
     return Invalid(
         f"Stripe knows {param}, the local Stripe does not do it yet.",
         code="local_stripe_unsupported",

@@ -1,4 +1,6 @@
-"""Events (https://docs.stripe.com/api/events): what happened, newest first, for 30 days; also by whether the webhooks arrived."""
+"""Events (https://docs.stripe.com/api/events): what happened, newest first, for 30 days; also by whether the webhooks
+arrived.
+"""
 
 from fnmatch import fnmatchcase
 

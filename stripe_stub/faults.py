@@ -1,4 +1,6 @@
-"""Trouble made to order: the n-th call of a path answers 429 or 5xx, is slow, hangs, or is cut, before or after it took effect."""
+"""Trouble made to order: the n-th call of a path answers 429 or 5xx, is slow, hangs, or is cut, before or after it
+took effect.
+"""
 
 import asyncio
 from dataclasses import asdict, dataclass
@@ -12,7 +14,9 @@ LONGEST = 600.0  # seconds; a slow answer longer than this is a `hang`
 
 @dataclass
 class Fault:
-    """`times` is how many calls are still hit, None for ever; `nth` counts matching calls down to the first one that is hit."""
+    """`times` is how many calls are still hit, None for ever; `nth` counts matching calls down to the first one that
+    is hit.
+    """
 
     id: str
     kind: str  # error, slow, hang, cut
@@ -36,7 +40,9 @@ class Faults:
         self._cleared = asyncio.Event()
 
     def add(self, wish: dict[str, Any]) -> Fault:
-        """Raises Invalid on a wish that means nothing. JSON numbers and words; see docs/local-stripe.md for the fields."""
+        """Raises Invalid on a wish that means nothing. JSON numbers and words; see docs/local-stripe.md for the
+        fields.
+        """
         wish = dict(wish)
         seconds = min(float(wish.pop("seconds", 1.0)), LONGEST)
         forever = "times" in wish and wish["times"] is None

@@ -1,6 +1,8 @@
-"""What an endpoint accepts: decodes Stripe's form encoding and checks it against a specification, with Stripe's own errors.
+"""What an endpoint accepts: decodes Stripe's form encoding and checks it against a specification, with Stripe's own
+errors.
 
-A specification is a tree of the small classes below; `Fields` is the root. Parsing gives plain Python values, keyed by name.
+A specification is a tree of the small classes below; `Fields` is the root. Parsing gives plain Python values, keyed
+by name.
 """
 
 import re
@@ -25,7 +27,9 @@ class Spec(Protocol):
 
 
 def decode(text: str) -> dict[str, Any]:
-    """`a[b][0]=x&c[]=y` -> {"a": {"b": ["x"]}, "c": ["y"]}. Raises Invalid on a name that is both a value and a group."""
+    """`a[b][0]=x&c[]=y` -> {"a": {"b": ["x"]}, "c": ["y"]}. Raises Invalid on a name that is both a value and a
+    group.
+    """
     root: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         head, *rest = [name.split("[", 1)[0], *_PART.findall(name)]
@@ -68,8 +72,10 @@ class Str:
         value = _text(raw, param)
         if value == "" and not self.unset:
             raise Invalid(
-                f"You passed an empty string for '{param}'. We assume empty values are an attempt to unset a parameter; "
-                f"however '{param}' cannot be unset. You should remove '{param}' from your request or supply a non-empty value.",
+                f"You passed an empty string for '{param}'. We assume empty values are an attempt to "
+                f"unset a parameter; "
+                f"however '{param}' cannot be unset. You should remove '{param}' from your request or "
+                f"supply a non-empty value.",
                 code="parameter_invalid_empty",
                 param=param,
                 validation=True,
@@ -183,7 +189,8 @@ class Map:
                 raise Invalid(f"Metadata keys must be at most 40 characters: {name}", param=param, validation=True)
             if not isinstance(value, str) or len(value) > 500:
                 raise Invalid(
-                    f"Metadata values can have up to 500 characters, but you passed in a value that is longer or no text. Key: {name}",
+                    f"Metadata values can have up to 500 characters, but you passed in a value that "
+                    f"is longer or no text. Key: {name}",
                     param=f"{param}[{name}]",
                     validation=True,
                 )
@@ -265,13 +272,13 @@ class Fields:
         return value
 
 
-EXPAND = {"expand": List(Str())}
-PAGING = {"limit": Int(1, 100), "starting_after": Str(), "ending_before": Str(), **EXPAND}
+EXPAND: dict[str, Spec] = {"expand": List(Str())}
+PAGING: dict[str, Spec] = {"limit": Int(1, 100), "starting_after": Str(), "ending_before": Str(), **EXPAND}
 
 
 def later(*names: str) -> dict[str, Spec]:
-    """Parameters that Stripe knows and the local one refuses."""
-    return {name: Later() for name in names}
+    """Parameters that Stripe knows and the local one refuses: names, several to a string."""
+    return {name: Later() for words in names for name in words.split()}
 
 
 def merge_metadata(old: dict[str, str] | None, new: dict[str, str] | str) -> dict[str, str]:

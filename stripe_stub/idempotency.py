@@ -44,7 +44,8 @@ class Keys:
         if first and first["path"] != path:
             raise KeyMisused(
                 "Keys for idempotent requests can only be used for the same endpoint they were first used for "
-                f"('{first['path']}' vs '{path}'). Try using a key other than '{key}' if you meant to execute a different request."
+                f"('{first['path']}' vs '{path}'). Try using a key other than '{key}' if you meant to "
+                f"execute a different request."
             )
         if first and first["print"] != mine["print"]:
             raise KeyMisused(

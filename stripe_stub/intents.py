@@ -1,4 +1,6 @@
-"""Payment intents (https://docs.stripe.com/payments/paymentintents/lifecycle), as Checkout makes them: one per session, at the first attempt."""
+"""Payment intents (https://docs.stripe.com/payments/paymentintents/lifecycle), as Checkout makes them: one per
+session, at the first attempt.
+"""
 
 from stripe_stub.cards import Means
 from stripe_stub.errors import Invalid
@@ -12,11 +14,12 @@ UPDATE = Fields(
         "description": Str(1000, unset=True),
         "metadata": Map(),
         **later(
-            *"allowed_payment_method_types amount amount_details application_fee_amount capture_method currency customer".split(),
-            *"customer_account excluded_payment_method_types hooks payment_details payment_method".split(),
-            *"payment_method_configuration payment_method_data payment_method_options payment_method_types".split(),
-            *"receipt_email setup_future_usage shipping statement_descriptor statement_descriptor_suffix".split(),
-            *"transfer_data transfer_group".split(),
+            "allowed_payment_method_types amount amount_details application_fee_amount capture_method currency",
+            "customer",
+            "customer_account excluded_payment_method_types hooks payment_details payment_method",
+            "payment_method_configuration payment_method_data payment_method_options payment_method_types",
+            "receipt_email setup_future_usage shipping statement_descriptor statement_descriptor_suffix",
+            "transfer_data transfer_group",
         ),
     }
 )
@@ -30,11 +33,14 @@ def of_session(world: World, session: Obj) -> Obj:
     data = world.private(session["id"])["intent_data"]
     id_ = world.new_id("pi_3", 23)
     nothing = (
-        "allowed_payment_method_types application application_fee_amount automatic_payment_methods canceled_at cancellation_reason "
-        "customer_account excluded_payment_method_types last_payment_error latest_charge managed_payments next_action on_behalf_of "
-        "payment_method payment_method_configuration_details payment_record processing review shipping source transfer_data"
+        "allowed_payment_method_types application application_fee_amount automatic_payment_methods "
+        "canceled_at cancellation_reason "
+        "customer_account excluded_payment_method_types last_payment_error latest_charge "
+        "managed_payments next_action on_behalf_of "
+        "payment_method payment_method_configuration_details payment_record processing review "
+        "shipping source transfer_data"
     )
-    intent = {
+    intent: Obj = {
         "id": id_,
         "object": "payment_intent",
         **dict.fromkeys(nothing.split()),
@@ -159,7 +165,8 @@ def index(world: World, params: Obj) -> Obj:
 def cancel(world: World, params: Obj, id: str) -> Obj:
     world.get("payment_intent", id)
     raise Invalid(
-        "You cannot cancel this PaymentIntent because it was created by a Checkout Session: expire the Checkout Session instead.",
+        "You cannot cancel this PaymentIntent because it was created by a Checkout Session: expire "
+        "the Checkout Session instead.",
         code="payment_intent_unexpected_state",
     )
 

@@ -1,4 +1,6 @@
-"""The pages a person sees: Checkout's hosted page, the bank's 3-D Secure page, the receipt, and the timeline of everything."""
+"""The pages a person sees: Checkout's hosted page, the bank's 3-D Secure page, the receipt, and the timeline of
+everything.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,6 @@
-"""A buyer pays a Checkout Session: the only place where session, intent, charge and dispute move together, in Stripe's order of events."""
+"""A buyer pays a Checkout Session: the only place where session, intent, charge and dispute move together, in
+Stripe's order of events.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +13,9 @@ from stripe_stub.world import Obj, World
 
 @dataclass(frozen=True)
 class Outcome:
-    """`result` is paid, processing, declined or challenge; `error` says why it was declined; `events` are the ids made."""
+    """`result` is paid, processing, declined or challenge; `error` says why it was declined; `events` are the ids
+    made.
+    """
 
     result: str
     session: Obj
@@ -45,15 +49,13 @@ def pay(world: World, session: Obj, means: Means, buyer: Buyer, *, challenge: st
     if session["status"] != "open":
         raise Invalid(f"This Checkout Session is not open: its status is {session['status']}.")
     before = len(world.store.table("event"))
-    intent = intents.of_session(world, session)
-    result, error = _attempt(world, session, intent, means, buyer, challenge)
+    result, error = _attempt(world, session, means, buyer, challenge)
     made = tuple(world.store.table("event"))[before:]
     return Outcome(result, session, error, made)
 
 
-def _attempt(
-    world: World, session: Obj, intent: Obj, means: Means, buyer: Buyer, challenge: str
-) -> tuple[str, Obj | None]:
+def _attempt(world: World, session: Obj, means: Means, buyer: Buyer, challenge: str) -> tuple[str, Obj | None]:
+    intent = intents.of_session(world, session)
     details = {"email": buyer.email or session["customer_email"], "name": buyer.name}
     if means.challenge and challenge != "complete":
         page_url = f"{world.base_url}/c/pay/{session['id']}/challenge"
@@ -120,7 +122,8 @@ def _failing(means: Means) -> Means:
 _REFUSED_AT_BANK = Means(
     "",
     code="payment_intent_authentication_failure",
-    message="We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+    message="We are unable to authenticate your payment method. "
+    "Please choose a different payment method and try again.",
 )
 
-NOUN = Noun((), timers={"payment.settle": lambda world, intent, succeeded: settle(world, intent, succeeded) and None})
+NOUN = Noun((), timers={"payment.settle": settle})

@@ -1,4 +1,6 @@
-"""Refunds (https://docs.stripe.com/api/refunds): money back to where it came from, whole or in part; it may take time, or fail."""
+"""Refunds (https://docs.stripe.com/api/refunds): money back to where it came from, whole or in part; it may take
+time, or fail.
+"""
 
 from stripe_stub import balance, money
 from stripe_stub.cards import BY_NUMBER, SETTLES_AFTER
@@ -183,5 +185,5 @@ NOUN = Noun(
         Endpoint("POST", "/v1/refunds/{id}/cancel", cancel),
     ),
     {"refund": dict.fromkeys("balance_transaction charge customer failure_balance_transaction payment_intent".split())},
-    {"refund.end": lambda world, id, succeeded: end(world, id, succeeded) and None},
+    {"refund.end": end},
 )

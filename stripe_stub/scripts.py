@@ -1,4 +1,6 @@
-"""What happens to a webhook on its way: dropped, doubled, delayed, overtaken, its signature broken; by rule or by seed."""
+"""What happens to a webhook on its way: dropped, doubled, delayed, overtaken, its signature broken; by rule or by
+seed.
+"""
 
 import random
 from dataclasses import asdict, dataclass, field
@@ -24,7 +26,9 @@ ALWAYS = 1_000_000
 
 @dataclass
 class Rule:
-    """Gives its script to deliveries of a type (with *) to an endpoint, from the `nth` on, `times` times (None: for ever)."""
+    """Gives its script to deliveries of a type (with *) to an endpoint, from the `nth` on, `times` times (None: for
+    ever).
+    """
 
     script: Script
     type: str = "*"
@@ -51,9 +55,8 @@ class Scripts:
             fates["drop"] = ALWAYS
         unknown = set(wish) - {"type", "endpoint", "nth", "times"}
         if unknown or not fates:
-            raise Invalid(
-                f"A script needs drop, duplicate, delay, reorder or corrupt, and knows no {', '.join(unknown) or 'other way'}."
-            )
+            names = ", ".join(unknown) or "other way"
+            raise Invalid(f"A script needs drop, duplicate, delay, reorder or corrupt, and knows no {names}.")
         self.rules.append(Rule(Script(**fates), **wish))
 
     def clear(self) -> None:

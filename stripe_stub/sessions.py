@@ -11,6 +11,10 @@ DEFAULT_LIFE = 24 * 3600  # seconds; also the longest
 SHORTEST_LIFE = 30 * 60  # seconds
 EXPIRY_SLACK = 60  # seconds that a caller's clock may be off when it asks for the shortest or longest life
 DELAYED_METHOD = {"usd": "us_bank_account", "eur": "sepa_debit"}
+ECHOED = (
+    "allow_promotion_codes billing_address_collection cancel_url client_reference_id customer customer_email locale "
+    "origin_context submit_type success_url"
+).split()
 MARK = "{CHECKOUT_SESSION_ID}"
 
 
@@ -39,10 +43,7 @@ def create(world: World, params: Obj) -> Obj:
     session = {**_blank(), "id": id_, "created": world.now(), "currency": currency, "payment_method_types": methods}
     session |= {"amount_subtotal": total, "amount_total": total, "expires_at": _expiry(world, params)}
     session |= {"url": f"{world.base_url}/c/pay/{id_}", "metadata": merge_metadata({}, params.get("metadata", {}))}
-    echoed = "client_reference_id customer customer_email allow_promotion_codes billing_address_collection locale submit_type"
-    session |= {
-        name: params[name] for name in f"{echoed} success_url cancel_url origin_context".split() if name in params
-    }
+    session |= {name: params[name] for name in ECHOED if name in params}
     session["adaptive_pricing"] = {"enabled": params.get("adaptive_pricing", {}).get("enabled", True)}
     session["customer_creation"] = None if "customer" in params else params.get("customer_creation", "if_required")
     session["phone_number_collection"] = params.get("phone_number_collection", {"enabled": False})
@@ -83,7 +84,8 @@ def expire(world: World, params: Obj, id: str) -> Obj:
     session = world.get("checkout.session", id)
     if session["status"] != "open":
         raise Invalid(
-            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of `{session["status"]}`.'
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session '
+            f"has a status of `{session['status']}`."
         )
     return close(world, id)
 
@@ -153,11 +155,8 @@ def _expiry(world: World, params: Obj) -> int:
     now = world.now()
     expires_at: int = params.get("expires_at", now + DEFAULT_LIFE)
     if not now + SHORTEST_LIFE - EXPIRY_SLACK <= expires_at <= now + DEFAULT_LIFE + EXPIRY_SLACK:
-        soon = expires_at < now + SHORTEST_LIFE
-        raise Invalid(
-            f"The `expires_at` timestamp must be {'at least 30 minutes' if soon else 'less than 24 hours'} from Checkout Session creation.",
-            param="expires_at",
-        )
+        bound = "at least 30 minutes" if expires_at < now + SHORTEST_LIFE else "less than 24 hours"
+        raise Invalid(f"The `expires_at` timestamp must be {bound} from Checkout Session creation.", param="expires_at")
     return expires_at
 
 
@@ -165,8 +164,10 @@ def _blank() -> Obj:
     """Every key that Stripe always sends, as it stands on a new session."""
     nothing = (
         "after_expiration allow_promotion_codes allowed_payment_method_types billing_address_collection cancel_url "
-        "client_reference_id client_secret collected_information consent consent_collection currency_conversion customer "
-        "customer_account customer_details customer_email discounts integration_identifier invoice locale payment_intent "
+        "client_reference_id client_secret collected_information consent consent_collection "
+        "currency_conversion customer "
+        "customer_account customer_details customer_email discounts integration_identifier invoice "
+        "locale payment_intent "
         "payment_link permissions recovered_from saved_payment_method_options setup_intent shipping_address_collection "
         "shipping_cost submit_type subscription success_url"
     )

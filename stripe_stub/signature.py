@@ -1,4 +1,6 @@
-"""Webhook signatures: `Stripe-Signature: t=…,v1=…`, HMAC-SHA256 of `t.body` (https://docs.stripe.com/webhooks#verify-manually)."""
+"""Webhook signatures: `Stripe-Signature: t=…,v1=…`, HMAC-SHA256 of `t.body` (https://docs.stripe.com/webhooks#verify-
+manually).
+"""
 
 import hashlib
 import hmac

@@ -1,7 +1,8 @@
-"""Everything the local Stripe knows, as tables of JSON values; with a file, every change is appended to it and read at the next start.
+"""Everything the local Stripe knows, as tables of JSON values; with a file, every change is appended to it and read
+at the next start.
 
-The file is a journal of JSON lines `[table, key, value]`, written anew (without the overwritten lines) at each start. `put` after
-changing a value in place is what makes the change durable.
+The file is a journal of JSON lines `[table, key, value]`, written anew (without the overwritten lines) at each start.
+`put` after changing a value in place is what makes the change durable.
 """
 
 import json

@@ -82,7 +82,9 @@ class LocalStripe:
         return _Awaitable(self)
 
     def control(self, method: str, path: str, wish: Json = None) -> Json:
-        """Any control, e.g. `control("POST", "/_stub/clock", {"advance": 60})`. Raises LocalStripeError if it is refused."""
+        """Any control, e.g. `control("POST", "/_stub/clock", {"advance": 60})`. Raises LocalStripeError if it is
+        refused.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_WITHIN)
         try:
             connection.request(method, path, None if wish is None else json.dumps(wish))
@@ -102,7 +104,9 @@ class LocalStripe:
     def pay(
         self, session_id: str, card: str = "4242424242424242", *, bank: str | None = None, challenge: str = "complete"
     ) -> Json:
-        """Pay like the hosted page: {"outcome", "session", "redirect_url", "error", "webhooks"}, once the webhook is answered."""
+        """Pay like the hosted page: {"outcome", "session", "redirect_url", "error", "webhooks"}, once the webhook is
+        answered.
+        """
         means = {"bank": bank} if bank else {"card": card}
         return self._post(f"checkout/sessions/{session_id}/pay", challenge=challenge, **means)
 
@@ -187,7 +191,9 @@ class LocalStripe:
         return self._post("events", type=type, object=object, **envelope)
 
     def deliver_raw(self, body: Json, /, **wish: Json) -> Json:
-        """Any body, with `secret`, `timestamp_offset` or a whole `signature`: the receiver's {"status", "body", "error"}."""
+        """Any body, with `secret`, `timestamp_offset` or a whole `signature`: the receiver's {"status", "body",
+        "error"}.
+        """
         return self._post("webhook", body=body, **wish)
 
     def sign(self, body: bytes, timestamp: int | None = None, secret: str | None = None) -> str:

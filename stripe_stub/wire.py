@@ -1,4 +1,6 @@
-"""One API request from bytes to bytes: key, faults, parameters, idempotency, the noun's function, expansion, Stripe's headers."""
+"""One API request from bytes to bytes: key, faults, parameters, idempotency, the noun's function, expansion, Stripe's
+headers.
+"""
 
 import asyncio
 import copy
@@ -12,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stripe_stub import API_VERSION
-from stripe_stub.errors import Broken, Invalid, StripeError, Unauthorized
+from stripe_stub.errors import Broken, Invalid, StripeError, Unauthorized, Unknown
 from stripe_stub.faults import Fault, Faults
 from stripe_stub.forms import EXPAND, MAX_BODY, Fields, decode
 from stripe_stub.idempotency import Kept, Keys
@@ -22,6 +24,9 @@ KEPT_CALLS = 10_000  # in the log; the count goes on
 DEEPEST = 4  # levels of expansion, Stripe's limit
 
 
+ONLY_EXPAND = Fields(EXPAND)
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A line of a noun's table: `run(world, params, **ids of the path)` gives the object or list to answer with."""
@@ -29,7 +34,7 @@ class Endpoint:
     method: str
     path: str
     run: Callable[..., Obj]
-    accepts: Fields = Fields(EXPAND)
+    accepts: Fields = ONLY_EXPAND
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,19 @@ class Noun:
 
     endpoints: tuple[Endpoint, ...]
     expands: Mapping[str, Mapping[str, Callable[[World, Obj], Any] | None]] = field(default_factory=dict)
-    timers: Mapping[str, Callable[..., None]] = field(default_factory=dict)
+    timers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Visit:
+    """One request on its way through: what was asked, what goes wrong, its line in the log, the answer's headers."""
+
+    request: Request
+    endpoint: Endpoint | None
+    fault: Fault | None
+    call: Obj
+    key: str | None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Cut(Exception):
@@ -77,58 +94,55 @@ class Wire:
         self.calls.append(call)
         fault = self.faults.take(request.method, request.url.path)
         call["fault"] = fault.kind if fault else None
-        headers: dict[str, str] = {}
+        visit = Visit(request, endpoint, fault, call, call["idempotency_key"] if request.method == "POST" else None)
         try:
-            status, body = await self._work(request, endpoint, call, fault, headers)
+            status, body = await self._work(visit)
         except StripeError as error:
             status, body = error.status, _dump(error.body(call["request_id"]))
         finally:
             world.store.commit()
         call["status"] = status
         if fault and fault.should_retry is not None:
-            headers["Stripe-Should-Retry"] = str(fault.should_retry).lower()
-        headers |= {"Request-Id": call["request_id"], "Stripe-Version": API_VERSION}
+            visit.headers["Stripe-Should-Retry"] = str(fault.should_retry).lower()
+        visit.headers |= {"Request-Id": call["request_id"], "Stripe-Version": API_VERSION}
         if call["idempotency_key"]:
-            headers["Idempotency-Key"] = call["idempotency_key"]
-        return Response(body, status, headers, "application/json")
+            visit.headers["Idempotency-Key"] = call["idempotency_key"]
+        return Response(body, status, visit.headers, "application/json")
 
-    async def _work(
-        self, request: Request, endpoint: Endpoint | None, call: Obj, fault: Fault | None, headers: dict[str, str]
-    ) -> tuple[int, str]:
-        _authorize(request)
-        params = call["params"] = await _params(request)
+    async def _work(self, visit: Visit) -> tuple[int, str]:
+        _authorize(visit.request)
+        call, fault, key = visit.call, visit.fault, visit.key
+        params = call["params"] = await _params(visit.request)
         if fault and fault.when == "before" and fault.kind in ("error", "cut"):
-            await self._strike(fault, request)
-        key = call["idempotency_key"] if request.method == "POST" else None
-        kept = self.keys.begin(key, request.method, call["path"], params) if key else None
+            await self._strike(fault, visit.request)
+        kept = self.keys.begin(key, call["method"], call["path"], params) if key else None
         try:
             if fault and fault.when == "before":
-                await self._strike(fault, request)
+                await self._strike(fault, visit.request)
             if kept:
                 call["replayed"] = True
-                headers |= {"Idempotent-Replayed": "true", "Original-Request": kept.request_id}
+                visit.headers |= {"Idempotent-Replayed": "true", "Original-Request": kept.request_id}
                 status, body = kept.status, kept.body
             else:
-                status, body = self._execute(request, endpoint, call, params, fault, key)
+                status, body = self._execute(visit)
             if fault and fault.when == "after":
                 self.world.store.commit()
-                await self._strike(fault, request)
+                await self._strike(fault, visit.request)
             return status, body
         finally:
             if key and not kept:
                 self.keys.end(key)
 
-    def _execute(
-        self, request: Request, endpoint: Endpoint | None, call: Obj, params: Obj, fault: Fault | None, key: str | None
-    ) -> tuple[int, str]:
+    def _execute(self, visit: Visit) -> tuple[int, str]:
         """The part that changes something. Awaits nothing, so it happens whole or not at all."""
-        if endpoint is None:
-            raise StripeError(f"Unrecognized request URL ({request.method}: {call['path']}).", validation=True)
+        call, fault, key = visit.call, visit.fault, visit.key
+        if visit.endpoint is None:
+            raise Unknown(f"Unrecognized request URL ({call['method']}: {call['path']}).", validation=True)
         self.world.request = {"id": call["request_id"], "idempotency_key": key}
         try:
-            parsed = endpoint.accepts.parse(params)
+            parsed = visit.endpoint.accepts.parse(call["params"])
             wanted = parsed.pop("expand", [])
-            obj = endpoint.run(self.world, parsed, **request.path_params)
+            obj = visit.endpoint.run(self.world, parsed, **visit.request.path_params)
             status, body = 200, _dump(self.expand(obj, wanted))
         except StripeError as error:
             if error.validation:
@@ -137,13 +151,10 @@ class Wire:
         finally:
             self.world.request = None
         if key:
-            broken = fault and fault.kind == "error" and fault.when == "after" and fault.stored
-            kept = (
-                (fault.status, _dump(Broken(fault.status).body(call["request_id"])))
-                if fault and broken
-                else (status, body)
-            )
-            self.keys.keep(key, Kept(*kept, call["request_id"]))
+            kept = Kept(status, body, call["request_id"])
+            if fault and fault.kind == "error" and fault.when == "after" and fault.stored:
+                kept = Kept(fault.status, _dump(Broken(fault.status).body(call["request_id"])), call["request_id"])
+            self.keys.keep(key, kept)
         return status, body
 
     async def _strike(self, fault: Fault, request: Request) -> None:
@@ -237,7 +248,8 @@ def _authorize(request: Request) -> None:
             key = ""
     if not key:
         raise Unauthorized(
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "
+            "You did not provide an API key. You need to provide your API key in the Authorization "
+            "header, using Bearer auth "
             "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
     if not key.startswith(("sk_test_", "rk_test_")):

@@ -1,7 +1,7 @@
 """Ties the parts together: objects and their ids, the clock, events and who is told of them.
 
-An object is the JSON that Stripe would send, unexpanded; `private` holds what Stripe knows but never sends. Nouns are plain functions
-`(world, params) -> object`; none of them awaits, so each is atomic.
+An object is the JSON that Stripe would send, unexpanded; `private` holds what Stripe knows but never sends. Nouns are
+plain functions `(world, params) -> object`; none of them awaits, so each is atomic.
 """
 
 import copy
@@ -85,7 +85,9 @@ class World:
         self._listener = listener
 
     def emit(self, type_: str, obj: Obj, previous: Obj | None = None, **fields: Any) -> Obj:
-        """Record what happened, with the object as it is now, and tell the listener. `fields` overwrite the envelope's."""
+        """Record what happened, with the object as it is now, and tell the listener. `fields` overwrite the
+        envelope's.
+        """
         data: Obj = {"object": copy.deepcopy(obj)}
         if previous is not None:
             data["previous_attributes"] = previous
