@@ -47,9 +47,10 @@ def compile_library(sources: Path, names: list[str], arch: str) -> bytes:
     """One shared object from `names` in `sources`. CalledProcessError, with the compiler's words on stderr."""
     library = sources.parent / f"{arch}.so"
     command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-gnu.{GLIBC}", *FLAGS]
-    subprocess.run(  # noqa: S603
-        [*command, "-I", str(HEADERS), "-o", str(library), *names, "-lm"], cwd=sources, check=True
-    )
+    # zig wants a place for its compiled glibc; $HOME may be missing, .venv never is.
+    environment = {"ZIG_GLOBAL_CACHE_DIR": os.path.join(sys.prefix, "zig-cache"), **os.environ}
+    command += ["-I", str(HEADERS), "-o", str(library), *names, "-lm"]
+    subprocess.run(command, cwd=sources, env=environment, check=True)  # noqa: S603
     return library.read_bytes()
 
 
