@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("gateway", "stripe_stub", "benchmarks", "models", "tests")
 FILE_LINES, FUNCTION_LINES = 300, 50
-EXCEPTION = "reads better whole"  # the words of a comment or docstring at the top that says why it is longer
+EXCEPTION = "better whole"  # of a comment or docstring at the top that says why it is longer
 TOP_LINES = 8  # how far down the top reaches
 
 
