@@ -86,12 +86,15 @@ class Control:
             "deliveries": list(self.deliveries.log.values()),
             "faults": self.wire.faults.describe(),
             "scripts": self.deliveries.scripts.describe(),
-            **await self.calls(request, wish),
+            "calls": (await self.calls(request, wish))["calls"],
             "calls_total": self.wire.calls_total,
         }
 
     async def calls(self, request: Request, wish: Obj) -> Obj:
-        return {"total": self.wire.calls_total, "calls": list(self.wire.calls)}
+        """`?answers=1` adds the body of each answer."""
+        left_out = () if request.query_params.get("answers") else ("answer",)
+        calls = [{name: value for name, value in call.items() if name not in left_out} for call in self.wire.calls]
+        return {"total": self.wire.calls_total, "calls": calls}
 
     async def forget_calls(self, request: Request, wish: Obj) -> Obj:
         self.wire.calls.clear()

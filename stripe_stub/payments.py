@@ -4,7 +4,7 @@ Stripe's order of events.
 
 from dataclasses import dataclass
 
-from stripe_stub import cards, charges, disputes, intents, sessions
+from stripe_stub import cards, charges, customers, disputes, intents, sessions
 from stripe_stub.cards import Means
 from stripe_stub.errors import Invalid
 from stripe_stub.wire import Noun
@@ -75,6 +75,8 @@ def _attempt(world: World, session: Obj, means: Means, buyer: Buyer, challenge: 
         return "declined", error
     customer = {**dict.fromkeys(("address", "business_name", "individual_name", "phone")), **details}
     customer |= {"tax_exempt": "none", "tax_ids": []}
+    if session["customer_creation"] == "always":
+        session["customer"] = intent["customer"] = customers.of_checkout(world, customer)["id"]
     charge = charges.attempt(world, intent, means, details, "pending" if means.delayed else "succeeded")
     if means.delayed:
         intents.process(world, intent, charge["payment_method"])

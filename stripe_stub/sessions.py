@@ -1,6 +1,6 @@
 """Checkout Sessions, mode payment (https://docs.stripe.com/api/checkout/sessions): open, then complete or expired."""
 
-from stripe_stub import customers, intents, line_items, money
+from stripe_stub import intents, line_items, money
 from stripe_stub.errors import Invalid, unsupported
 from stripe_stub.forms import PAGING, Fields, merge_metadata
 from stripe_stub.session_forms import CREATE, LIST, UPDATE
@@ -108,8 +108,6 @@ def complete(world: World, session: Obj, *, paid: bool, customer_details: Obj) -
     """The buyer is done; with a delayed method the money is not."""
     session |= {"status": "complete", "payment_status": "paid" if paid else "unpaid", "url": None}
     session["customer_details"] = customer_details
-    if session["customer_creation"] == "always":
-        session["customer"] = customers.of_checkout(world, customer_details)["id"]
     world.clock.cancel(world.private(session["id"])["timer"])
     world.save(session)
     world.emit("checkout.session.completed", session)

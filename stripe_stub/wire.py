@@ -20,7 +20,7 @@ from stripe_stub.forms import EXPAND, MAX_BODY, Fields, decode
 from stripe_stub.idempotency import Kept, Keys
 from stripe_stub.world import Obj, World
 
-KEPT_CALLS = 10_000  # in the log; the count goes on
+KEPT_CALLS = 2_000  # in the log, with their answers; the count goes on
 DEEPEST = 4  # levels of expansion, Stripe's limit
 
 
@@ -89,6 +89,7 @@ class Wire:
             "replayed": False,
             "fault": None,
             "params": {},
+            "answer": "",
         }
         self.calls_total += 1
         self.calls.append(call)
@@ -101,7 +102,7 @@ class Wire:
             status, body = error.status, _dump(error.body(call["request_id"]))
         finally:
             world.store.commit()
-        call["status"] = status
+        call |= {"status": status, "answer": body}
         if fault and fault.should_retry is not None:
             visit.headers["Stripe-Should-Retry"] = str(fault.should_retry).lower()
         visit.headers |= {"Request-Id": call["request_id"], "Stripe-Version": API_VERSION}
