@@ -1,0 +1,243 @@
+"""The doctor: everything `serve` would need, one line for each check, with the fix for each fault."""
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from gateway.client.screen import bold, plain, put
+from gateway.domain.models import did_you_mean
+from gateway.domain.money import STRIPE_MINIMUM, Money
+from gateway.domain.pricing import Prices, read_prices
+from gateway.serving import read_settings
+from gateway.settings import Settings
+from gateway.simulation.library import Library
+from gateway.simulation.runner import Runner
+from gateway.store import connection, store
+
+LEAST_FREE = 1 << 30  # bytes; a single result may take 64 MB, and SQLite needs room to commit
+STRIPE_API = "https://api.stripe.com"
+STRIPE_ANSWERS_WITHIN = 10  # seconds
+KEY = re.compile(r"(sk|rk)_(test|live)_\w{4,}")
+WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{8,}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was checked and what was found. `fix` is None where all is well."""
+
+    check: str
+    found: str
+    fix: str | None = None
+
+
+def examine() -> int:
+    """Prints every finding; the exit code: 1 if anything needs fixing."""
+    faults = asyncio.run(_print_all())
+    put()
+    put("All is well." if not faults else f"{faults} of these need fixing.")
+    return 1 if faults else 0
+
+
+async def _print_all() -> int:
+    faults = 0
+    async for finding in _findings():
+        faults += finding.fix is not None
+        mark = bold("ok   ") if finding.fix is None else bold("FAULT")
+        put(f"{mark}  {finding.check.ljust(14)}  {plain(' '.join(filter(None, (finding.found, finding.fix))))}")
+    return faults
+
+
+async def _findings() -> AsyncIterator[Finding]:
+    settings = read_settings()
+    if isinstance(settings, list):
+        for fault in settings:
+            yield Finding("settings", "", fault)
+        # The rest can still be looked at where only Stripe's settings are wrong.
+        settings = read_settings(stripe_enabled=False)
+        if isinstance(settings, list):
+            return
+    else:
+        yield Finding("settings", f"{settings.base_url}, {_mode(settings)}")
+    prices = None
+    for finding in (*_keys(settings), *_database(settings), *_disk(settings)):
+        yield finding
+    try:
+        prices = _read_prices(settings)
+    except (OSError, ValueError) as error:
+        yield Finding("price", "", f"PRICING_FILE {settings.pricing_file}: {error}.")
+    if settings.stripe_enabled and not _keys_fault(settings):
+        yield await _stripe(settings)
+    async for finding in _models(settings, prices):
+        yield finding
+
+
+def _mode(settings: Settings) -> str:
+    if not settings.stripe_enabled:
+        return "everything is free"
+    return "live mode: real money" if settings.livemode else "test mode"
+
+
+def _keys_fault(settings: Settings) -> str | None:
+    if KEY.fullmatch(settings.stripe_secret_key):
+        return None
+    if settings.stripe_secret_key.startswith("pk_"):
+        return "STRIPE_SECRET_KEY is a publishable key (pk_…): use the secret one (sk_…) from the same page."
+    return "STRIPE_SECRET_KEY should be sk_test_…, sk_live_…, rk_test_… or rk_live_…: copy it whole from the dashboard."
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    if not settings.stripe_enabled:
+        return
+    yield Finding("stripe key", settings.stripe_secret_key[:8] + "…", _keys_fault(settings))
+    shaped = WEBHOOK_SECRET.fullmatch(settings.stripe_webhook_secret)
+    yield Finding(
+        "webhook secret",
+        "whsec_…" if shaped else "",
+        None if shaped else "STRIPE_WEBHOOK_SECRET should be whsec_…: copy the endpoint's signing secret whole.",
+    )
+
+
+async def _stripe(settings: Settings) -> Finding:
+    """Whether Stripe takes the key, and sends events here. A key sees the endpoints of its own mode only."""
+    ours = f"{settings.base_url}/webhooks/stripe"
+    try:
+        async with httpx.AsyncClient(timeout=STRIPE_ANSWERS_WITHIN) as http:
+            answer = await http.get(
+                f"{settings.stripe_api_base or STRIPE_API}/v1/webhook_endpoints?limit=100",
+                headers={"Authorization": f"Bearer {settings.stripe_secret_key}"},
+            )
+            listed = answer.json()["data"] if answer.status_code == 200 else []
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        return Finding("stripe", "", f"Stripe did not answer ({error!r}): is there a way out from here?")
+    enabled = {endpoint.get("url"): endpoint.get("status") != "disabled" for endpoint in listed}
+    found, fix = f"takes the key and sends events to {ours}", None
+    if answer.status_code == 403:
+        found = "takes the key, which may not list webhook endpoints"
+    elif answer.status_code == 401:
+        found, fix = "", "Stripe does not know STRIPE_SECRET_KEY: copy it again, or make a new one."
+    elif answer.status_code != 200:
+        found, fix = "", f"Stripe answered {answer.status_code}: try again later."
+    elif enabled.get(ours) is False:
+        found, fix = "", f"The webhook endpoint {ours} is disabled: enable it in the dashboard."
+    elif ours not in enabled and settings.livemode:
+        found, fix = "", f"No webhook endpoint sends to {ours}: add one in the dashboard, in live mode."
+    elif ours not in enabled:
+        found = f"takes the key; nothing sends events to {ours} yet, but `stripe listen` can"
+    return Finding("stripe", found, fix)
+
+
+def _read_prices(settings: Settings) -> Prices:
+    if settings.pricing_file is None:
+        return Prices(settings.default_price)
+    return read_prices(settings.pricing_file.read_text(), settings.default_price)
+
+
+def _price(settings: Settings, prices: Prices, names: list[str], refused: list[str]) -> Iterator[Finding]:
+    if not settings.stripe_enabled:
+        return
+    for fmu_id in prices.by_model:
+        if fmu_id not in names and fmu_id not in refused:
+            near = did_you_mean(fmu_id, names)
+            hint = f"; did you mean {near}?" if near else ": correct it or take it out."
+            yield Finding("price", "", f"PRICING_FILE prices {fmu_id}, which is not in MODELS_DIR{hint}")
+    for what, price in {"the default price": prices.default, **prices.by_model}.items():
+        fault = _price_fault(price)
+        if fault or what == "the default price":
+            yield Finding("price", f"{what} is {price if price.micros else 'free'}" + (":" if fault else ""), fault)
+
+
+def _price_fault(price: Money) -> str | None:
+    minimum = STRIPE_MINIMUM.get(price.currency)
+    if minimum is None or price.micros == 0 or price.minor >= minimum:
+        return None
+    return f"Stripe charges at least {Money.from_minor(minimum, price.currency)}: raise it, or make it 0."
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    path = settings.database_path.absolute()
+    folder = _existing(path.parent)
+    fault = _writing_fault(folder)
+    if fault:
+        yield Finding("database", f"{path}:", f"{fault} Set FMU_GATEWAY_DB_PATH to a place that can be written.")
+        return
+    if not path.exists():
+        yield Finding("database", f"{path} will be made by the first start")
+        return
+    try:
+        broken = store.violations(path)
+        newest = len(list((connection.HERE / "schema").glob("*.sql")))
+        db = connection.connect(path, readonly=True)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.close()
+    except Exception as error:
+        yield Finding(
+            "database", f"{path}:", f"it cannot be read ({error}): restore it from a backup, or name another."
+        )
+        return
+    if version > newest:
+        yield Finding("database", f"{path}:", f"it has schema {version}, newer than this gateway: install a newer one.")
+    elif broken:
+        yield Finding("database", f"{path}:", f"the books do not balance, {broken[0]}: stop and write to the authors.")
+    else:
+        yield Finding("database", f"{path}, the books balance")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = _existing(settings.results_path)
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:.1f} GB free for results in {settings.results_path}"
+    fault = _writing_fault(folder)
+    if fault:
+        fault += " Set RESULTS_DIR to a place that can be written."
+    elif free < LEAST_FREE:
+        fault = "That is less than 1 GB: make room, or lower RESULT_RETENTION_DAYS."
+    yield Finding("disk", f"{found}{':' if fault else ''}", fault)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or what stands where it will be made."""
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _writing_fault(folder: Path) -> str | None:
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"{folder} cannot be written ({error.strerror})."
+    return None
+
+
+async def _models(settings: Settings, prices: Prices | None) -> AsyncIterator[Finding]:
+    """The sandbox, and a run of every model in it; in a workspace of its own, so that nothing is taken as known."""
+    runner = Runner(
+        parallel=settings.parallel_runs,
+        queued=settings.queued_runs,
+        timeout_seconds=settings.simulation_timeout_seconds,
+        memory_mb=settings.run_memory_mb,
+    )
+    try:
+        await runner.start()
+        missing = "; ".join(runner.missing)
+        fault = "run the gateway where a process may confine itself, see docs." if runner.level == "none" else None
+        yield Finding("sandbox", f"{runner.level}{f' ({missing})' if missing else ''}{':' if fault else ''}", fault)
+        with tempfile.TemporaryDirectory(prefix="fmu-gateway-doctor-") as workspace:
+            library = await Library.open(settings.models_dir, Path(workspace), runner)
+    finally:
+        await runner.close()
+    names = list(library.models)
+    if not names and not library.refused:
+        yield Finding("models", "", f"There is no <collection>/<Name>.fmu in MODELS_DIR, {settings.models_dir}.")
+    for file, reason in library.refused.items():
+        yield Finding("models", f"{file} is not listed:", f"{reason.rstrip('.')}. Repair it, or take it out.")
+    if names:
+        yield Finding("models", f"{len(names)} run here: {', '.join(names)}")
+    if prices is not None:
+        refused = [file.removesuffix(".fmu").replace("/", ":") for file in library.refused]
+        for finding in _price(settings, prices, names, refused):
+            yield finding
