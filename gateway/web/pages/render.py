@@ -108,7 +108,9 @@ def problems_index(*, problems: Sequence[ProblemEntry], support_contact: str) ->
 
 def error_page(*, problem: Mapping[str, Any], request_id: str) -> str:
     """A problem+json answer as a page, for a caller that is a browser."""
-    return _pages.get_template("error.html").render(problem=problem, request_id=request_id, support_contact="")
+    return _pages.get_template("error.html").render(
+        problem=problem, request_id=request_id, support_contact=str(problem.get("support_contact") or "")
+    )
 
 
 def docs(*, spec: Mapping[str, Any]) -> str:
