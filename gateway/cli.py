@@ -9,7 +9,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from gateway import __version__
 from gateway.client import commands
@@ -20,29 +19,27 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 NAME = "fmu-gateway"
 BUY, SELL = "Buy", "Sell"
-AFTER_COMMANDS = [
-    (
-        "Try",
-        [
-            (f"{NAME} demo", "the whole loop on this machine, no account needed"),
-            (f"{NAME} run msl:BouncingBall --stop-time 3 --quote", "the exact price, before anything else"),
-            (f"{NAME} run msl:BouncingBall --set e=0.9 --pay", "checkout, payment, run, plot, receipt"),
-            (f"{NAME} run msl:VanDerPol --csv out.csv", "a free model needs no payment"),
-        ],
-    ),
-    (
-        "Environment",
-        [
-            ("FMU_GATEWAY_URL", "the gateway, http://127.0.0.1:8402 if not set"),
-            ("FMU_GATEWAY_API_KEY", "your account's key; without one you buy anonymously"),
-            ("FMU_GATEWAY_MAX_PRICE", "never pay more than this for a run"),
-        ],
-    ),
-]
-EXIT_CODES = (
-    "0 ok, 1 unexpected, 2 usage, 3 unreachable, 4 key refused, 5 not found, 6 payment required, "
-    "7 invalid request, 8 run failed and was not charged, 9 waited too long"
-)
+AFTER_COMMANDS = """\
+
+Try:
+  fmu-gateway demo                                    all of it here, no account
+  fmu-gateway run msl:VanDerPol --csv out.csv         a free model just runs
+  fmu-gateway run msl:BouncingBall --quote            the exact price, first
+  fmu-gateway run msl:BouncingBall --set e=0.9 --pay  checkout, run, receipt
+
+Environment:
+  FMU_GATEWAY_URL        the gateway; http://127.0.0.1:8402 if not set
+  FMU_GATEWAY_API_KEY    your account's key; without one you buy anonymously
+  FMU_GATEWAY_MAX_PRICE  never pay more than this for a run
+
+Exit codes:
+  0 ok              4 key refused         7 invalid request
+  1 unexpected      5 not found           8 run failed and was not charged
+  2 usage           6 payment required    9 waited too long
+  3 unreachable
+
+Data go to stdout, messages to stderr; piped, data are JSON.
+"""
 
 
 class Help(LightGroup):
@@ -51,23 +48,14 @@ class Help(LightGroup):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         commands = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
         for panel in (BUY, SELL):
-            lines = [
-                (
-                    f"{command.name} {' '.join(command.commands)}" if isinstance(command, TyperGroup) else command.name,
-                    command.get_short_help_str(limit=70),
-                )
-                for command in commands
-                if command is not None and getattr(command, "rich_help_panel", None) == panel
-            ]
+            shown = [each for each in commands if getattr(each, "rich_help_panel", None) == panel]
             with formatter.section(panel):
-                formatter.write_dl(lines)
-        for title, rows in AFTER_COMMANDS:
-            with formatter.section(title):
-                formatter.write_dl(rows, col_max=60)
-        with formatter.section("Exit codes"):
-            formatter.write_text(EXIT_CODES)
-        with formatter.section("Options"):
-            formatter.write_dl([row for row in (param.get_help_record(ctx) for param in self.get_params(ctx)) if row])
+                formatter.write_dl([(_title(each), each.get_short_help_str(limit=70)) for each in shown])
+        formatter.write(AFTER_COMMANDS)
+
+
+def _title(command: Any) -> str:
+    return " ".join([command.name, *getattr(command, "commands", ())])
 
 
 app = typer.Typer(
@@ -130,7 +118,7 @@ def demo(
     stub_port: Annotated[int, typer.Option(metavar="P", min=1, max=65535, help="The local Stripe's port.")] = 8403,
     once: Annotated[bool, typer.Option("--once", help="End after the loop; exit 0 if every step worked.")] = False,
 ) -> None:
-    """The whole loop on this machine, with a local Stripe: quote, pay, token, run."""
+    """The whole loop here, with a local Stripe of its own."""
     from gateway import demo
 
     raise typer.Exit(demo.demo(port, stub_port, once=once))

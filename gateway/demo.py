@@ -135,9 +135,7 @@ class Loop:
 def _curl(method: str, url: str, body: Mapping[str, Any] | None) -> str:
     if body is None:
         return f"curl -s {shlex.quote(url)}"
-    return (
-        f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' \\\n    -d {shlex.quote(json.dumps(body))}"
-    )
+    return f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' \\\n    -d {shlex.quote(json.dumps(body))}"
 
 
 def _shortened(value: Any) -> Any:

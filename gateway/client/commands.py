@@ -54,7 +54,7 @@ def model(
     inputs: Annotated[bool, typer.Option("--inputs", help="Print an input file to fill in, for run --input.")] = False,
     json: Json = False,
 ) -> None:
-    """One model: price, default experiment, variables with units."""
+    """One model: price, default experiment, variables, units."""
     out = Output(json)
     with _gateway(out) as gateway:
         if inputs:
@@ -86,7 +86,7 @@ def run(
     json: Json = False,
     plot: Plot = None,
 ) -> None:
-    """Run a model once: free ones at once, others with --pay or --payment-token."""
+    """Run a model once; --pay or --payment-token if it has a price."""
     if quote + pay + (payment_token is not None) > 1:
         raise typer.BadParameter("choose one of them", param_hint="--quote, --pay, --payment-token")
     request = RunRequest(
