@@ -34,6 +34,7 @@ class CheckoutSession:
     client_reference_id: str | None
     metadata_purchase: str | None
     payment_intent_id: str | None
+    payment_intent_status: str | None
     receipt_url: str | None
 
 
@@ -118,5 +119,6 @@ def _session(data: dict[str, Any]) -> CheckoutSession:
         client_reference_id=data.get("client_reference_id"),
         metadata_purchase=(data.get("metadata") or {}).get("purchase"),
         payment_intent_id=intent["id"] if isinstance(intent, dict) else intent,
+        payment_intent_status=intent.get("status") if isinstance(intent, dict) else None,
         receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
     )

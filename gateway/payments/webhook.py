@@ -26,7 +26,7 @@ class WebhookEvent:
 def verify(body: bytes, signature: str | None, secret: str, *, now: int) -> WebhookEvent:
     """The event in `body`. WebhookRefused if it was not signed with `secret` between 5 minutes ago and now.
 
-    Source: docs.stripe.com/webhooks/signature. The SDK's construct_event builds the object tree too, at 20 times the cost.
+    Source: docs.stripe.com/webhooks/signature. The SDK's construct_event costs 20 times as much: it builds the objects.
     """
     if not signature:
         raise WebhookRefused("The Stripe-Signature header is missing.")

@@ -102,9 +102,6 @@ SELECT * FROM run WHERE payer = :payer AND idem_key = :idem_key AND state IN ('r
 -- name: running_runs()
 SELECT id FROM run WHERE state = 'running' ORDER BY started_at;
 
--- name: ended_results(now)
-SELECT id FROM run WHERE state = 'succeeded' AND keep_until <= :now ORDER BY keep_until LIMIT 100;
-
 -- name: append_transfer(id, debit, credit, amount, currency, kind, pending_id, ref, now)^
 -- Repeating a cause is harmless: its natural key is taken. No row: it was booked before.
 INSERT INTO transfer(id, debit, credit, amount, currency, kind, pending_id, ref, at)

@@ -182,9 +182,6 @@ class Store:
     async def running_runs(self) -> list[str]:
         return [row["id"] for row in await self._scan("running_runs")]
 
-    async def ended_results(self, now: int) -> list[str]:
-        return [row["id"] for row in await self._scan("ended_results", now=now)]
-
     async def alarms(self, now: int) -> Alarms:
         return Alarms(**dict((await self._scan("alarms", now=now))[0]))
 

@@ -89,7 +89,6 @@ CREATE TABLE run(
 CREATE UNIQUE INDEX run_idempotency ON run(payer,idem_key) WHERE state IN('running','succeeded'); -- a failed one may be tried again
 CREATE UNIQUE INDEX run_one_per_token ON run(token_id) WHERE state IN('running','succeeded');
 CREATE INDEX run_running ON run(started_at) WHERE state='running';
-CREATE INDEX run_kept ON run(keep_until) WHERE state='succeeded';
 
 -- Only the world outside (stripe) and what was lost (loss) may be negative.
 CREATE TABLE balance(

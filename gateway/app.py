@@ -1,0 +1,158 @@
+"""App: the composition root. Settings → store → Stripe → runner → routes, and what begins and ends with the process."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from gateway.domain.money import Money
+from gateway.domain.pricing import Prices, read_prices
+from gateway.domain.statements import Statements
+from gateway.errors import GatewayError
+from gateway.flows.reconcile import reconcile_forever, recover_runs
+from gateway.flows.services import Services
+from gateway.payments.checkout import Checkout
+from gateway.settings import Settings
+from gateway.simulation.library import Library
+from gateway.simulation.results import ResultFiles
+from gateway.simulation.runner import Runner
+from gateway.store.store import Store
+from gateway.web.edge import Edge
+from gateway.web.limits import Rates
+from gateway.web.problems import on_gateway_error, on_http_exception
+from gateway.web.routes import ROUTES, TEMPLATES
+
+DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The gateway as an ASGI application. Everything that needs a loop, a file or a process begins in its lifespan."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            app.state.rates = Rates.of(settings)
+            app.state.plots = {}
+            yield
+
+    counts: dict[int, int] = {}
+    return Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        middleware=[Middleware(Edge, templates=TEMPLATES, counts=counts)],
+        exception_handlers={GatewayError: on_gateway_error, HTTPException: on_http_exception},
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Every part of a running gateway, closed again in the reverse order."""
+    configure_logging()
+    async with contextlib.AsyncExitStack() as stack:
+        # Zygotes first: they must inherit neither the database nor a key.
+        runner = Runner(
+            parallel=settings.parallel_runs,
+            queued=settings.queued_runs,
+            timeout_seconds=settings.simulation_timeout_seconds,
+            memory_mb=settings.run_memory_mb,
+        )
+        await runner.start()
+        stack.push_async_callback(runner.close)
+        data = settings.database_path.absolute().parent
+        library = await Library.open(settings.models_dir, data / "models", runner)
+        for name, reason in library.refused.items():
+            log.warning("model_refused", file=name, reason=reason)
+        store = await Store(settings.database_path).open()
+        stack.push_async_callback(store.close)
+        checkout = None
+        if settings.stripe_enabled:
+            checkout = Checkout(settings.stripe_secret_key, settings.stripe_api_base)
+            stack.push_async_callback(checkout.close)
+        services = Services(
+            settings=settings,
+            statements=Statements(read_secrets(settings)),
+            prices=read_price_file(settings),
+            store=store,
+            checkout=checkout,
+            library=library,
+            runner=runner,
+            results=ResultFiles(settings.results_path),
+            now=lambda: int(time.time()),
+            random_bytes=secrets.token_bytes,
+        )
+        await recover_runs(services)
+        reconciler = asyncio.create_task(reconcile_forever(services))
+        log.info("serving", models=len(library.models), sandbox=runner.level, livemode=settings.livemode)
+        try:
+            yield services
+        finally:
+            services.draining = True
+            reconciler.cancel()
+            await asyncio.gather(reconciler, return_exceptions=True)
+            await drain(services)
+
+
+async def drain(services: Services) -> None:
+    """Let what runs finish, then cancel it: a cancelled run is released."""
+    if services.tasks:
+        _, unfinished = await asyncio.wait(services.tasks, timeout=DRAIN_SECONDS)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+
+def read_secrets(settings: Settings) -> tuple[str, ...]:
+    """GATEWAY_SECRET, or one made once and kept beside the database, readable by its owner only."""
+    if settings.gateway_secret:
+        return settings.gateway_secret
+    path = settings.database_path.with_name(settings.database_path.name + ".secret")
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:  # mode 0600
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)  # whole or not at all
+    return (path.read_text().strip(),)
+
+
+def read_price_file(settings: Settings) -> Prices:
+    """PRICING_FILE over the default price; everything is free without Stripe. ValueError names what is wrong."""
+    default = settings.default_price
+    if not settings.stripe_enabled:
+        return Prices(Money(0, default.currency))
+    if settings.pricing_file is None:
+        return Prices(default)
+    try:
+        return read_prices(settings.pricing_file.read_text(), default)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"PRICING_FILE: {error}") from None
+
+
+def configure_logging() -> None:
+    """One JSON line per event on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

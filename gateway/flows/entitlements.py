@@ -1,0 +1,72 @@
+"""Entitlement: what may pay for a run, and who may read one."""
+
+from gateway.domain.ids import raw_id
+from gateway.domain.purchases import Purchase
+from gateway.domain.statements import Kind
+from gateway.domain.tokens import Token, TokenState, read_token
+from gateway.errors import (
+    RunInProgress,
+    TokenConsumed,
+    TokenExpired,
+    TokenInvalid,
+    TokenRefunded,
+    TokenRevoked,
+)
+from gateway.flows.services import Services
+from gateway.store.records import Run
+
+RUN_PADDING = b"\0\0"  # to a multiple of 3 bytes
+
+
+def run_url(services: Services, run_id: str) -> str:
+    return f"{services.settings.base_url}/runs/{run_id}"
+
+
+def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Token]:
+    """The purchase behind a token string and the token's row, whatever their states. TokenInvalid if there is none."""
+    read = read_token(services.statements, token_text)
+    purchase = services.store.purchase(read[0]) if read else None
+    token = services.store.token(read[0]) if read else None
+    if read is None or purchase is None or token is None or read[1] > token.generation:
+        raise TokenInvalid()
+    if bool(purchase.livemode) != services.settings.livemode:
+        raise TokenInvalid("This token was paid in Stripe's other mode; it buys nothing here.")
+    return purchase, token
+
+
+def check_spendable(services: Services, token_text: str, purchase: Purchase, token: Token) -> int:
+    """The generation to hold. Raises what the token's state says; state before expiry, since it says more."""
+    url = run_url(services, token.run_id) if token.run_id else None
+    match token.state:
+        case TokenState.HELD:
+            raise RunInProgress(run_url=url)
+        case TokenState.SPENT:
+            raise TokenConsumed(run_url=url)
+        case TokenState.REFUNDING | TokenState.REFUNDED:
+            raise TokenRefunded()
+        case TokenState.FROZEN | TokenState.REVOKED:
+            raise TokenRevoked()
+    read = read_token(services.statements, token_text)
+    if read is None or read[1] != token.generation or token.expires_at <= services.now():
+        raise TokenExpired()
+    return token.generation
+
+
+def may_read(services: Services, run: Run, *, account_id: str | None, credentials: tuple[str, ...]) -> bool:
+    """Whether an account, the token that paid, or a free run's own run token may read this run."""
+    if run.account_id is not None and run.account_id == account_id:
+        return True
+    for text in credentials:
+        if run.token_id is not None:
+            read = read_token(services.statements, text)
+            token = services.store.token(run.token_id)
+            if read is not None and token is not None and read == (run.token_id, token.generation):
+                return True
+        elif services.statements.read(Kind.RUN, text) == raw_id(run.id) + RUN_PADDING:
+            return True
+    return False
+
+
+def sign_run_token(services: Services, run_id: str) -> str:
+    """What reads one free run that was made without a key."""
+    return services.statements.sign(Kind.RUN, raw_id(run_id) + RUN_PADDING)

@@ -1,0 +1,80 @@
+"""Reconcile: finish what a crash, a lost webhook or a slow Stripe left open. Every step may be repeated at any time."""
+
+import asyncio
+
+import structlog
+
+from gateway.domain.purchases import PurchaseState
+from gateway.errors import GatewayError
+from gateway.flows.receive_webhook import work_on_event
+from gateway.flows.refund import carry_out_refund
+from gateway.flows.services import Services
+from gateway.flows.settle_purchase import NotOurs, settle_purchase
+from gateway.store.money import Ending
+
+EVERY_SECONDS = 60
+DAY = 24 * 3600
+
+log = structlog.get_logger()
+
+
+async def recover_runs(services: Services) -> None:
+    """Runs that no process runs any more: a complete result is captured, anything else released."""
+    for run_id in await services.store.running_runs():
+        if run_id in services.running:
+            continue
+        stored = await asyncio.to_thread(services.results.read, run_id)
+        if run_id in services.running or (stored is None and services.store.run(run_id) is None):
+            continue
+        ending = (
+            Ending(fault="gateway", code="internal_error", detail="The server stopped in the middle of this run.")
+            if stored is None
+            else Ending(result_sha256=stored.result.sha256)
+        )
+        await services.store.finish_run(run_id, ending, now=services.now())
+        log.warning("run_recovered", run=run_id, captured=stored is not None)
+
+
+async def reconcile(services: Services) -> None:
+    """One round: runs, inbox, purchases past their end, unspent money, outbox, results past their time."""
+    await recover_runs(services)
+    for event in await services.store.due_events(services.now()):
+        await work_on_event(services, event)
+    for purchase_id in await services.store.unsettled_purchases(services.now()):
+        await _settle_late(services, purchase_id)
+    paid_before = services.now() - services.settings.unspent_refund_days * DAY
+    for purchase_id in await services.store.unspent_tokens(
+        paid_before=paid_before, livemode=services.settings.livemode
+    ):
+        await services.store.order_refund(purchase_id, reason="unspent", now=services.now())
+    for order in await services.store.due_orders(services.now()):
+        await carry_out_refund(services, order)
+    await _delete_old_results(services)
+
+
+async def _delete_old_results(services: Services) -> None:
+    for run_id in await asyncio.to_thread(services.results.ids):
+        run = services.store.run(run_id)
+        if run is not None and run.keep_until <= services.now() and run_id not in services.running:
+            await asyncio.to_thread(services.results.delete, run_id)
+
+
+async def _settle_late(services: Services, purchase_id: str) -> None:
+    try:
+        purchase = await settle_purchase(services, purchase_id)
+    except (GatewayError, NotOurs) as error:
+        log.warning("settle_failed", purchase=purchase_id, error=type(error).__name__)
+        return
+    if purchase is not None and purchase.state is PurchaseState.NEW:
+        # Stripe never told us of a session. Should there be one that is paid, its webhook settles: late money wins.
+        await services.store.move_purchase(purchase_id, PurchaseState.EXPIRED, stripe_session_id=None)
+
+
+async def reconcile_forever(services: Services) -> None:
+    """Every minute; a round that breaks is logged and the next one comes all the same."""
+    while True:
+        await asyncio.sleep(EVERY_SECONDS)
+        try:
+            await reconcile(services)
+        except Exception:
+            log.exception("reconcile_broke")

@@ -1,0 +1,223 @@
+"""Redeem and run: hold, run, store the result, capture. Every other ending releases, and the token is ready again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from gateway import __version__
+from gateway.domain.purchases import Purchase
+from gateway.domain.runs import RunPlan, RunState
+from gateway.errors import (
+    Draining,
+    GatewayError,
+    IdempotencyMismatch,
+    InternalError,
+    ModelWithdrawn,
+    RunFailed,
+    RunInProgress,
+    StorageFull,
+    TokenDoesNotCover,
+)
+from gateway.flows.entitlements import check_spendable, read_entitlement, run_url
+from gateway.flows.services import Services
+from gateway.simulation.places import Place
+from gateway.simulation.runner import Outcome
+from gateway.store.money import Ending, NewRun, Refused
+from gateway.store.records import Run
+
+FREE_RESULT_SECONDS = 24 * 3600  # a free run without a key
+DAY = 24 * 3600
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that succeeded, now or before: `replayed` under its Idempotency-Key."""
+
+    run: Run
+    replayed: bool
+
+
+async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, idem_key: str | None) -> Finished:
+    """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged."""
+    purchase, token = read_entitlement(services, token_text)
+    payer = purchase.account_id or token.id
+    if (replayed := _replay(services, payer, idem_key, plan)) is not None:
+        return replayed
+    generation = check_spendable(services, token_text, purchase, token)
+    if services.library.by_sha256(purchase.fmu_sha256) is None:
+        await withdraw(services, purchase)
+    if purchase.fmu_sha256 != plan.model.sha256:
+        raise TokenDoesNotCover(f"This token pays for a run of {purchase.fmu_id}, not of {plan.model.fmu_id}.")
+    run = _new_run(
+        services, plan, payer=payer, account_id=purchase.account_id, idem_key=idem_key, price=purchase.amount
+    )
+
+    def hold() -> Awaitable[None]:
+        return services.store.hold(
+            run, token_id=token.id, generation=generation, livemode=services.settings.livemode, now=services.now()
+        )
+
+    try:
+        return Finished(await _start(services, plan, run, hold, paid=True), replayed=False)
+    except Refused:
+        # Somebody was faster between our look and our hold: look again.
+        if (replayed := _replay(services, payer, idem_key, plan)) is not None:
+            return replayed
+        purchase, token = read_entitlement(services, token_text)
+        check_spendable(services, token_text, purchase, token)
+        raise RunInProgress() from None
+
+
+async def run_free(services: Services, plan: RunPlan, account_id: str | None, idem_key: str | None) -> Finished:
+    """Run a model that costs nothing. Without an account there is nobody an Idempotency-Key could belong to."""
+    if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
+        return replayed
+    run = _new_run(
+        services, plan, payer=account_id, account_id=account_id, idem_key=idem_key if account_id else None, price=0
+    )
+
+    def start() -> Awaitable[None]:
+        return services.store.start_free_run(run, now=services.now())
+
+    try:
+        return Finished(await _start(services, plan, run, start, paid=services.checkout is None), replayed=False)
+    except Refused:
+        if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
+            return replayed
+        raise RunInProgress() from None
+
+
+async def withdraw(services: Services, purchase: Purchase) -> None:
+    """The model that was bought is gone: order the refund. Always raises ModelWithdrawn."""
+    await services.store.order_refund(purchase.id, reason="model withdrawn", now=services.now())
+    services.news.tell(purchase.id)
+    raise ModelWithdrawn(f"{purchase.fmu_id} was withdrawn before this token was spent; {purchase.price} go back.")
+
+
+def _replay(services: Services, payer: str, idem_key: str | None, plan: RunPlan) -> Finished | None:
+    if idem_key is None:
+        return None
+    run = services.store.run_by_key(payer, idem_key)
+    if run is None:
+        return None
+    if run.digest != plan.digest:
+        raise IdempotencyMismatch(field="Idempotency-Key")
+    if run.state is RunState.RUNNING:
+        raise RunInProgress(run_url=run_url(services, run.id))
+    return Finished(run, replayed=True)
+
+
+def _new_run(
+    services: Services,
+    plan: RunPlan,
+    *,
+    payer: str | None,
+    account_id: str | None,
+    idem_key: str | None,
+    price: int,
+) -> NewRun:
+    run_id = services.new_id("run")
+    keep = services.settings.result_retention_days * DAY if price or account_id else FREE_RESULT_SECONDS
+    return NewRun(
+        id=run_id,
+        payer=payer or run_id,
+        account_id=account_id,
+        idem_key=idem_key,
+        digest=plan.digest,
+        fmu_id=plan.model.fmu_id,
+        fmu_sha256=plan.model.sha256,
+        price=price,
+        keep_until=services.now() + keep,
+    )
+
+
+async def _start(
+    services: Services, plan: RunPlan, run: NewRun, begin: Callable[[], Awaitable[None]], *, paid: bool
+) -> Run:
+    """Reserve a place, `begin` (the hold), then run. In a task of its own: a client that hangs up stops waiting, not
+    the run."""
+    if services.draining:
+        raise Draining()
+
+    async def work() -> Run:
+        services.running.add(run.id)  # before the row is there, so that the reconciler never takes it for an orphan
+        try:
+            with services.runner.reserve(paid) as place:
+                await begin()
+                log.info("run_started", run=run.id, payer=run.payer, fmu_id=run.fmu_id, price=run.price)
+                return await _execute(services, plan, run, place)
+        finally:
+            services.running.discard(run.id)
+            if paid:
+                services.news.tell(run.payer)
+
+    task = asyncio.create_task(work())
+    services.tasks.add(task)
+    task.add_done_callback(services.tasks.discard)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, even if nobody waits any more
+    return await asyncio.shield(task)
+
+
+async def _execute(services: Services, plan: RunPlan, run: NewRun, place: Place) -> Run:
+    try:
+        outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
+        header = _header(plan, outcome)
+        await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
+        result_sha256 = outcome.result.sha256
+    except RunFailed as error:
+        raise await _release(services, run, error, "model", error.cpu_seconds) from None
+    except OSError as error:
+        log.error("result_not_stored", run=run.id, error=str(error))
+        raise await _release(services, run, StorageFull(), "gateway", 0.0) from error
+    except BaseException as error:
+        # Also a cancellation by our own shutdown: whatever it was, the value goes back before anything else.
+        if not isinstance(error, asyncio.CancelledError):
+            log.exception("run_broke", run=run.id)
+        released = await _release(services, run, InternalError(), "gateway", 0.0)
+        raise (error if isinstance(error, asyncio.CancelledError) else released) from None
+    ending = Ending(
+        result_sha256=result_sha256,
+        cpu_ms=round(outcome.cpu_seconds * 1000),
+        wall_ms=round(outcome.wall_seconds * 1000),
+    )
+    finished = await services.store.finish_run(run.id, ending, now=services.now())
+    if finished is None:
+        raise InternalError(run_url=run_url(services, run.id))
+    log.info("captured", run=run.id, purchase=finished.token_id, cpu_ms=ending.cpu_ms, wall_ms=ending.wall_ms)
+    return finished
+
+
+async def _release(
+    services: Services, run: NewRun, error: GatewayError, fault: str, cpu_seconds: float
+) -> GatewayError:
+    ending = Ending(fault=fault, code=error.code, detail=error.detail, cpu_ms=round(cpu_seconds * 1000))
+    await services.store.finish_run(run.id, ending, now=services.now())
+    log.info("released", run=run.id, code=error.code, fault=fault, cpu_ms=ending.cpu_ms)
+    error.fields |= {"charged": services.store.captured(run.id), "run_url": run_url(services, run.id)}
+    return error
+
+
+def _header(plan: RunPlan, outcome: Outcome) -> dict[str, Any]:
+    """What the answer says beside the money and the numbers; stored with the result, so that it stays the same."""
+    units = {name: v.unit for name in outcome.result.columns if (v := plan.model.variables.get(name)) is not None}
+    provenance = {
+        "fmu_sha256": plan.model.sha256,
+        **outcome.provenance,
+        "gateway_version": __version__,
+        "request": plan.as_json(),
+        "request_digest": plan.digest,
+        "result_sha256": outcome.result.sha256,
+    }
+    return {
+        "columns": list(outcome.result.columns),
+        "units": {"time": "s", **units},
+        "kpis": dict(outcome.kpis),
+        "reached_time": outcome.result.reached_time,
+        "non_finite": outcome.result.non_finite,
+        "provenance": provenance,
+    }

@@ -1,0 +1,96 @@
+"""Services: what the flows work with, made once by app.py, and the small pieces of state they share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from gateway.domain.ids import text_id
+from gateway.domain.models import Model
+from gateway.domain.money import Money
+from gateway.domain.pricing import Prices
+from gateway.domain.purchases import Purchase
+from gateway.domain.requests import Limits
+from gateway.domain.statements import Statements
+from gateway.payments.checkout import Checkout
+from gateway.settings import Settings
+from gateway.simulation.library import Library
+from gateway.simulation.results import ResultFiles
+from gateway.simulation.runner import Runner
+from gateway.store.store import Store
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """One call at a time per key: who comes while it is under way gets the same answer."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[T]] = {}
+
+    async def __call__(self, key: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(call())
+            task.add_done_callback(lambda _: self._tasks.pop(key))
+        return await asyncio.shield(task)
+
+
+class News:
+    """Wakes those who wait for something to happen to a purchase."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, tuple[asyncio.Event, int]] = {}
+
+    def tell(self, purchase_id: str) -> None:
+        if purchase_id in self._events:
+            self._events[purchase_id][0].set()
+
+    async def wait(self, purchase_id: str, seconds: float) -> None:
+        """Returns at the next news, or after `seconds`."""
+        event, waiting = self._events.get(purchase_id, (asyncio.Event(), 0))
+        self._events[purchase_id] = (event, waiting + 1)
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            _, waiting = self._events[purchase_id]
+            if waiting == 1 or event.is_set():
+                self._events.pop(purchase_id, None)
+            else:
+                self._events[purchase_id] = (event, waiting - 1)
+
+
+@dataclass
+class Services:
+    """The parts of a running gateway. `now` is epoch seconds; `random_bytes(n)` is secret enough for keys."""
+
+    settings: Settings
+    statements: Statements
+    prices: Prices
+    store: Store
+    checkout: Checkout | None  # None: STRIPE_ENABLED=false, everything is free
+    library: Library
+    runner: Runner
+    results: ResultFiles
+    now: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    draining: bool = False
+    running: set[str] = field(default_factory=set)  # run ids of this process
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    opening: Shared[Purchase] = field(default_factory=Shared)
+    asking: Shared[Purchase | None] = field(default_factory=Shared)
+    asked_at: dict[str, float] = field(default_factory=dict)  # by purchase: when Stripe was last asked
+    news: News = field(default_factory=News)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.settings.max_result_rows, self.settings.max_result_values)
+
+    def new_id(self, prefix: str) -> str:
+        return text_id(prefix, self.random_bytes(16))
+
+    def price_of(self, model: Model) -> Money:
+        return self.prices.of(model)

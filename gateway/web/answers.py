@@ -1,0 +1,100 @@
+"""Answers: a run as its buyer gets it, the same bytes now, on a replay and when it is fetched again."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from gateway.domain.money import Money
+from gateway.domain.runs import RunState
+from gateway.errors import ResultExpired, RunFailed, every_problem
+from gateway.flows.entitlements import run_url, sign_run_token
+from gateway.flows.services import Services
+from gateway.payments.challenge import iso
+from gateway.simulation.results import JSON, Stored, encode
+from gateway.store.records import Run
+
+INLINE_VALUES = 4000  # encoding more takes over a millisecond, which belongs in a thread
+
+
+class JsonResponse(Response):
+    """JSON by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def run_body(services: Services, run: Run, stored: Stored) -> dict[str, Any]:
+    """All of the answer but `data`. The money is read from the ledger, the rest from the result file."""
+    url = run_url(services, run.id)
+    purchase = services.store.purchase(run.token_id) if run.token_id else None
+    price = purchase.price if purchase else Money(0, services.prices.default.currency)
+    charged = services.store.captured(run.id)
+    body: dict[str, Any] = {
+        "run_id": run.id,
+        "status": run.state,
+        "fmu_id": run.fmu_id,
+        "charged": charged,
+        "amount": price.amount,
+        "currency": price.currency,
+        **stored.header,
+        "links": {
+            "csv": f"{url}/result.csv",
+            "arrow": f"{url}/result.arrow",
+            "parquet": f"{url}/result.parquet",
+            "plot": f"{url}/plot.svg",
+        },
+    }
+    if purchase is not None and purchase.paid_at is not None:
+        body["receipt"] = {
+            "purchase": purchase.id,
+            "amount": price.amount,
+            "currency": price.currency,
+            "paid_at": iso(purchase.paid_at),
+            "receipt_url": purchase.receipt_url,
+        }
+    elif run.account_id is None:
+        body["run_token"] = sign_run_token(services, run.id)
+    return body
+
+
+async def read_result(services: Services, run: Run) -> Stored:
+    """The stored result of a succeeded run. ResultExpired when its time of keeping is over."""
+    stored = await asyncio.to_thread(services.results.read, run.id)
+    if stored is None:
+        raise ResultExpired(f"The result was kept until {iso(run.keep_until)}.")
+    return stored
+
+
+async def result_response(services: Services, run: Run, media_type: str, *, replayed: bool = False) -> Response:
+    """A succeeded run in the form asked for."""
+    stored = await read_result(services, run)
+    body = run_body(services, run, stored)
+    if stored.result.rows * len(stored.result.columns) <= INLINE_VALUES and media_type == JSON:
+        raw = encode(media_type, body, stored.result)
+    else:
+        raw = await asyncio.to_thread(encode, media_type, body, stored.result)
+    headers = {"cache-control": "no-store", "content-location": f"{run_url(services, run.id)}", "run-id": run.id}
+    if replayed:
+        headers["idempotent-replayed"] = "true"
+    return Response(raw, media_type=media_type, headers=headers)
+
+
+def unfinished_response(services: Services, run: Run) -> Response:
+    """A run that has no result: still running, or failed and not charged."""
+    if run.state is RunState.RUNNING:
+        body = {"run_id": run.id, "status": "running", "run_url": run_url(services, run.id)}
+        return JsonResponse(body, status_code=202, headers={"retry-after": "1", "cache-control": "no-store"})
+    problem = every_problem().get(run.code or "", RunFailed)
+    failed: dict[str, Any] = {
+        "run_id": run.id,
+        "status": "failed",
+        "charged": services.store.captured(run.id),
+        "code": run.code or problem.code,
+        "detail": run.detail or "",
+        "next_step": problem.next_step,
+    }
+    return JsonResponse(failed, headers={"cache-control": "no-store"})

@@ -1,0 +1,97 @@
+"""Models: the catalogue, one model, its variables, and an input file to fill in."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.models import Experiment, Model, Variable, did_you_mean
+from gateway.errors import InvalidRequest
+from gateway.flows.services import Services
+from gateway.simulation.signals import inputs_csv
+from gateway.web.answers import JsonResponse
+from gateway.web.requests import identify, read_headers
+from gateway.web.simulate import find_model
+
+CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
+
+
+async def library(request: Request) -> Response:
+    """GET /library, ?query=: what is for sale."""
+    services: Services = request.app.state.services
+    identify(services, read_headers(request.scope))
+    found = services.library.search(request.query_params.get("query", ""))
+    return JsonResponse({"models": [_summary(services, model) for model in found]})
+
+
+async def model(request: Request) -> Response:
+    """GET /fmus/{fmu_id}."""
+    services, found = await _find(request)
+    counts = {c: sum(v.causality == c for v in found.variables.values()) for c in CAUSALITIES}
+    more = {
+        "fmi_types": found.kinds,
+        "inputs": found.inputs,
+        "outputs": found.outputs,
+        "variable_counts": {causality: count for causality, count in counts.items() if count},
+    }
+    return JsonResponse(_summary(services, found) | more)
+
+
+async def variables(request: Request) -> Response:
+    """GET /fmus/{fmu_id}/variables, ?causality=."""
+    _, found = await _find(request)
+    wanted = request.query_params.get("causality")
+    if wanted is not None and wanted not in CAUSALITIES:
+        near = did_you_mean(wanted, CAUSALITIES)
+        raise InvalidRequest(f"causality is one of: {', '.join(CAUSALITIES)}.", field="causality", did_you_mean=near)
+    listed = [_variable(v) for v in found.variables.values() if wanted in (None, v.causality)]
+    return JsonResponse({"fmu_id": found.fmu_id, "variables": listed})
+
+
+async def inputs(request: Request) -> Response:
+    """GET /fmus/{fmu_id}/inputs.csv: the header and two rows, to fill in and send with `fmu-gateway run --input`."""
+    _, found = await _find(request)
+    return Response(inputs_csv(found), media_type="text/csv")
+
+
+async def _find(request: Request) -> tuple[Services, Model]:
+    services: Services = request.app.state.services
+    identify(services, read_headers(request.scope))
+    return services, await find_model(services, request.path_params["fmu_id"])
+
+
+def _summary(services: Services, model: Model) -> dict[str, Any]:
+    price = services.price_of(model)
+    return {
+        "fmu_id": model.fmu_id,
+        "name": model.name,
+        "description": model.description,
+        "fmi_version": model.fmi_version,
+        "sha256": model.sha256,
+        "price": price.amount,
+        "currency": price.currency,
+        "default_experiment": _experiment(model.experiment),
+    }
+
+
+def _experiment(experiment: Experiment) -> dict[str, float]:
+    return {"start_time": experiment.start_time, "stop_time": experiment.stop_time, "step": experiment.step}
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    listed: dict[str, Any] = {
+        "name": variable.name,
+        "type": variable.type,
+        "causality": variable.causality,
+        "variability": variable.variability,
+        "unit": variable.unit,
+        "start": variable.start,
+        "min": variable.min,
+        "max": variable.max,
+        "description": variable.description,
+    }
+    if variable.dimensions:
+        listed["dimensions"] = variable.dimensions
+    if variable.items:
+        listed["items"] = dict(variable.items)
+    return listed

@@ -1,0 +1,278 @@
+"""Payments: opening a checkout, following a purchase, the pages Stripe sends people back to, and Stripe's webhook."""
+
+import hmac
+import math
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway.domain.purchases import Purchase, PurchaseState
+from gateway.domain.quotes import Quote, read_quote
+from gateway.domain.requests import PayBody, parse
+from gateway.domain.statements import Kind
+from gateway.domain.tokens import TokenState, sign_token
+from gateway.errors import (
+    Consumed,
+    Expired,
+    GatewayError,
+    InvalidRequest,
+    PrefetchRefused,
+    PurchaseNotFound,
+    Refunded,
+    Revoked,
+)
+from gateway.flows.entitlements import run_url
+from gateway.flows.open_checkout import new_quote, open_checkout, payable
+from gateway.flows.receive_webhook import receive_webhook
+from gateway.flows.services import Services
+from gateway.flows.settle_purchase import follow_purchase
+from gateway.payments.challenge import iso, status_url
+from gateway.payments.webhook import verify
+from gateway.settings import Settings
+from gateway.web import pages
+from gateway.web.answers import JsonResponse
+from gateway.web.limits import within_checkouts
+from gateway.web.requests import Sender, client_address, identify, read_body, read_headers
+from gateway.web.simulate import find_model
+
+NO_STORE = {"cache-control": "no-store"}
+LONGEST_WAIT_SECONDS = 25  # shorter than the idle timeouts of the proxies in front of us
+POLL_SECONDS = 2
+URL_LENGTH = 2048
+WEBHOOK_BYTES = 1 << 20
+COOKIE_SECONDS_PAST_CHECKOUT = 24 * 3600
+PREFETCH_HEADERS = ("purpose", "sec-purpose", "x-moz", "x-purpose")
+
+
+async def pay(request: Request) -> Response:
+    """POST /pay: the eager way, for who wants Stripe's URL at once."""
+    services: Services = request.app.state.services
+    headers = read_headers(request.scope)
+    sender = identify(services, headers)
+    body = parse(PayBody, await read_body(request.receive, services.settings.max_body_kib * 1024))
+    assert isinstance(body, PayBody)
+    for field in ("success_url", "cancel_url"):
+        _check_redirect(getattr(body, field), field, services.settings)
+    quote = await _quote_to_pay(services, body, sender)
+    address = client_address(request.scope, headers, services.settings.trusted_proxies)
+    if services.store.purchase(quote.purchase_id) is None:
+        within_checkouts(request.app.state.rates, address)
+    purchase = await open_checkout(
+        services,
+        quote,
+        success_url=body.success_url,
+        cancel_url=body.cancel_url,
+        reuse=body.fmu_id is not None and sender.account_id is not None,
+    )
+    session_id = purchase.quote.session_id(services.statements)
+    answer = {
+        "checkout_url": payable(services, purchase),
+        "session_id": session_id,
+        "stripe_session_id": purchase.stripe_session_id,
+        "amount": purchase.price.amount,
+        "currency": purchase.currency,
+        "status_url": status_url(services.settings.base_url, session_id),
+        "expires_at": iso(purchase.expires_at),
+        "fmu_id": purchase.fmu_id,
+    }
+    return JsonResponse(answer, headers=NO_STORE)
+
+
+async def _quote_to_pay(services: Services, body: PayBody, sender: Sender) -> Quote:
+    if (body.session_id is None) == (body.fmu_id is None):
+        raise InvalidRequest("Send either session_id (of your 402) or fmu_id.", field="session_id")
+    if body.fmu_id is not None:
+        model = await find_model(services, body.fmu_id)
+        return new_quote(services, model, sender.account_id)
+    return _claimed(services, body.session_id or "", sender)
+
+
+def _claimed(services: Services, session_id: str, sender: Sender) -> Quote:
+    """The quote of a session id, to who may collect it. PurchaseNotFound to everyone else, whatever the reason."""
+    quote = read_quote(services.statements, Kind.CLAIM, session_id)
+    if quote is None and session_id.startswith("cs_") and sender.account_id is not None:
+        purchase = services.store.purchase_by_stripe_session(session_id)
+        quote = purchase.quote if purchase is not None and purchase.account_id == sender.account_id else None
+    if quote is None or quote.livemode != services.settings.livemode:
+        raise PurchaseNotFound()
+    if quote.account_id is not None and quote.account_id != sender.account_id:
+        raise PurchaseNotFound()
+    return quote
+
+
+def _check_redirect(url: str | None, field: str, settings: Settings) -> None:
+    """A caller may send the buyer's browser only to hosts that the operator named."""
+    if url is None:
+        return
+    detail = None
+    if len(url) > URL_LENGTH:
+        detail = f"{field} is longer than {URL_LENGTH} characters."
+    elif not url.isprintable() or any(c.isspace() or c == "\\" for c in url):
+        detail = f"{field} has a character that no URL has."
+    else:
+        try:
+            parts = urlsplit(url)
+            host, own = parts.netloc.lower(), settings.own_host.lower()
+        except ValueError:
+            raise InvalidRequest(f"{field} is no URL.", field=field) from None
+        own_origin = host == own and parts.scheme == urlsplit(settings.base_url).scheme
+        if "@" in host:
+            detail = f"{field} must not carry user info."
+        elif not own_origin and parts.scheme != "https":
+            detail = f"{field} must begin with https://."
+        elif not own_origin and host not in {own, *(h.lower() for h in settings.redirect_hosts)}:
+            allowed = ", ".join(dict.fromkeys((settings.own_host, *settings.redirect_hosts)))
+            detail = f"{field} may only lead to: {allowed}."
+    if detail:
+        raise InvalidRequest(detail, field=field)
+
+
+async def checkout(request: Request) -> Response:
+    """GET /checkout/{quote}: make the Checkout Session once and go there. HEAD and prefetches make nothing."""
+    services: Services = request.app.state.services
+    text = request.path_params["quote"]
+    quote = read_quote(services.statements, Kind.OPEN, text)
+    if quote is None or quote.livemode != services.settings.livemode:
+        raise PurchaseNotFound("This is no quote of ours.")
+    if request.method == "HEAD":
+        return Response(headers=NO_STORE)
+    if any("prefetch" in request.headers.get(name, "").lower() for name in PREFETCH_HEADERS):
+        raise PrefetchRefused()
+    begun = services.store.purchase(quote.purchase_id)
+    if begun is None:
+        address = client_address(request.scope, read_headers(request.scope), services.settings.trusted_proxies)
+        within_checkouts(request.app.state.rates, address)
+    elif begun.state is not PurchaseState.NEW:
+        await follow_purchase(services, quote.purchase_id, 0)
+    purchase = await open_checkout(services, quote)
+    if purchase.state in (PurchaseState.PAID, PurchaseState.PROCESSING):
+        # Without the return code: holding the link is not having paid.
+        url = f"{services.settings.base_url}/payments/success?session_id={purchase.stripe_session_id}"
+        return RedirectResponse(url, status_code=303, headers=NO_STORE)
+    response = RedirectResponse(payable(services, purchase), status_code=303, headers=NO_STORE)
+    response.set_cookie(
+        _cookie_name(purchase),
+        text,
+        max_age=max(purchase.expires_at - services.now(), 0) + COOKIE_SECONDS_PAST_CHECKOUT,
+        path="/payments/success",
+        httponly=True,
+        samesite="lax",  # Stripe sends the browser back by a link of its own site
+        secure=services.settings.base_url.startswith("https://"),
+    )
+    return response
+
+
+def _cookie_name(purchase: Purchase) -> str:
+    return f"fmu_{purchase.id}"
+
+
+async def status(request: Request) -> Response:
+    """GET /payments/checkout/{session_id}: what became of a quote, and its token. `?wait=25` holds the answer."""
+    services: Services = request.app.state.services
+    sender = identify(services, read_headers(request.scope))
+    quote = _claimed(services, request.path_params["session_id"], sender)
+    purchase = await follow_purchase(services, quote.purchase_id, _wait_seconds(request))
+    if purchase is None and services.now() >= quote.expires_at:
+        raise Expired()
+    body = await purchase_answer(services, purchase)
+    if body["status"] in ("pending", "running"):
+        headers = {**NO_STORE, "retry-after": str(POLL_SECONDS)}
+        return JsonResponse(body, status_code=202, headers=headers)
+    return JsonResponse(body, headers=NO_STORE)
+
+
+def _wait_seconds(request: Request) -> float:
+    text = request.query_params.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest("wait is a number of seconds from 0 to 25.", field="wait")
+    return min(seconds, LONGEST_WAIT_SECONDS)
+
+
+async def purchase_answer(services: Services, purchase: Purchase | None) -> dict[str, Any]:
+    """Status and token of a purchase, as CONTRACT's table has it. Raises the Gone that it amounts to."""
+    if purchase is None or purchase.state in (PurchaseState.NEW, PurchaseState.OPEN, PurchaseState.PROCESSING):
+        return {"status": "pending"}
+    token = services.store.token(purchase.id)
+    if purchase.state is not PurchaseState.PAID or token is None:
+        raise Expired()
+    url = run_url(services, token.run_id) if token.run_id else None
+    match token.state:
+        case TokenState.HELD:
+            return {"status": "running", "run_url": url}
+        case TokenState.SPENT:
+            raise Consumed(run_url=url)
+        case TokenState.REFUNDING | TokenState.REFUNDED:
+            raise Refunded()
+        case TokenState.FROZEN | TokenState.REVOKED:
+            raise Revoked()
+    if token.expires_at <= services.now():
+        expires_at = services.now() + services.settings.checkout_token_ttl_minutes * 60
+        token = await services.store.next_generation(purchase.id, expires_at=expires_at, now=services.now())
+    return {
+        "status": "ready",
+        "payment_token": sign_token(services.statements, purchase.id, token.generation),
+        "expires_at": iso(token.expires_at),
+    }
+
+
+async def success(request: Request) -> Response:
+    """GET /payments/success: follows the payment live. The token is shown only to the browser that came through
+    /checkout (it has the cookie) and was sent back by Stripe after paying (it has the return code)."""
+    services: Services = request.app.state.services
+    stripe_session_id = request.query_params.get("session_id", "")
+    purchase = services.store.purchase_by_stripe_session(stripe_session_id)
+    if purchase is None:
+        raise PurchaseNotFound()
+    purchase = await follow_purchase(services, purchase.id, 0) or purchase
+    try:
+        body = await purchase_answer(services, purchase)
+    except GatewayError as gone:
+        body = {"status": gone.code, **gone.fields}
+    if not (purchase.account_id is None and _is_the_browser_that_paid(services, request, purchase)):
+        body.pop("payment_token", None)
+    if request.headers.get("accept", "").startswith("application/json"):
+        return JsonResponse(body, headers=NO_STORE)
+    view = pages.SuccessView(
+        status=body["status"],
+        fmu_id=purchase.fmu_id,
+        amount_text=str(purchase.price),
+        base_url=services.settings.base_url,
+        keyed=purchase.account_id is not None,
+        payment_token=body.get("payment_token"),
+        run_url=body.get("run_url"),
+        support_contact=services.settings.support_contact,
+    )
+    return HTMLResponse(pages.success(view=view), headers=NO_STORE)
+
+
+def _is_the_browser_that_paid(services: Services, request: Request, purchase: Purchase) -> bool:
+    code = request.query_params.get("return", "")
+    quote = read_quote(services.statements, Kind.OPEN, request.cookies.get(_cookie_name(purchase), ""))
+    return hmac.compare_digest(code.encode(), purchase.return_code.encode()) and quote == purchase.quote
+
+
+async def cancelled(request: Request) -> Response:
+    """GET /payments/cancelled: nothing was charged, and the way back to paying."""
+    services: Services = request.app.state.services
+    purchase = services.store.purchase(request.query_params.get("purchase", ""))
+    url = None
+    if purchase is not None and purchase.state is PurchaseState.OPEN and purchase.expires_at > services.now():
+        url = f"{services.settings.base_url}/checkout/{purchase.quote.checkout_code(services.statements)}"
+    text = pages.cancelled(checkout_url=url, support_contact=services.settings.support_contact)
+    return HTMLResponse(text, headers=NO_STORE)
+
+
+async def webhook(request: Request) -> Response:
+    """POST /webhooks/stripe: 200 once the event is committed."""
+    services: Services = request.app.state.services
+    body = await read_body(request.receive, WEBHOOK_BYTES)
+    secret = services.settings.stripe_webhook_secret
+    event = verify(body, request.headers.get("stripe-signature"), secret, now=services.now())
+    await receive_webhook(services, event)
+    return JsonResponse({"received": True})

@@ -1,0 +1,124 @@
+"""Requests: what every handler reads of one: its body within the limit, who sends it, from where, what it accepts."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope
+
+from gateway.domain.accounts import KEY_PREFIX, hash_key
+from gateway.domain.statements import PREFIX, Kind
+from gateway.errors import BodyTooLarge, InvalidRequest, KeyRefused, NotAcceptable
+from gateway.flows.services import Services
+from gateway.simulation.results import JSON, MEDIA_TYPES
+
+BEARERS = (PREFIX[Kind.TOKEN], PREFIX[Kind.RUN])
+HEADERS = (b"authorization", b"x-api-key", b"payment-token", b"idempotency-key", b"accept", b"x-forwarded-for")
+IDEMPOTENCY_KEY_LENGTH = 255  # as Stripe's
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends a request. `bearers` are payment tokens and run tokens, in the order they were found."""
+
+    account_id: str | None
+    bearers: tuple[str, ...]
+
+
+def read_headers(scope: Scope) -> dict[bytes, str]:
+    """The few headers that we act on; the last of each wins."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. BodyTooLarge as soon as it is longer than `limit` bytes."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            break
+    if len(body) > limit:
+        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
+    return body
+
+
+def identify(services: Services, headers: Mapping[bytes, str]) -> Sender:
+    """Whose request it is. KeyRefused for a wrong or revoked key: it is never taken as anonymous."""
+    if not headers:
+        return Sender(None, ())
+    key = headers.get(b"x-api-key")
+    bearers = [headers[b"payment-token"]] if b"payment-token" in headers else []
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        scheme, _, credential = authorization.partition(" ")
+        credential = credential.strip()
+        if scheme.lower() == "bearer" and credential.startswith(BEARERS):
+            bearers.append(credential)
+        elif scheme.lower() == "bearer" and key in (None, credential):
+            key = credential
+        else:
+            raise KeyRefused("Send the key as `Authorization: Bearer fmk_…` or `X-API-Key: fmk_…`.")
+    return Sender(_account(services, key) if key is not None else None, tuple(bearers))
+
+
+def _account(services: Services, key: str) -> str:
+    found = services.store.api_key(hash_key(key)) if key.startswith(KEY_PREFIX) else None
+    if found is None or found.revoked_at is not None:
+        raise KeyRefused()
+    return found.account_id
+
+
+def idempotency_key(headers: Mapping[bytes, str]) -> str | None:
+    key = headers.get(b"idempotency-key")
+    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_LENGTH and key.isprintable()):
+        raise InvalidRequest(
+            f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_LENGTH} printable characters.", field="Idempotency-Key"
+        )
+    return key
+
+
+def negotiate(accept: str | None) -> str:
+    """The media type of a result: the acceptable one with the highest q, the first of equals. NotAcceptable if none."""
+    if not accept:
+        return JSON
+    best, best_q = None, 0.0
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        q = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+        offered = name if name in MEDIA_TYPES else _wildcard(name)
+        if offered is not None and q > best_q:
+            best, best_q = offered, q
+    if best is None:
+        raise NotAcceptable()
+    return best
+
+
+def _wildcard(name: str) -> str | None:
+    if name in ("*/*", "application/*", "application/problem+json", "text/html"):
+        return JSON
+    return "text/csv" if name == "text/*" else None
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[str, ...]) -> str:
+    """The address that limits count: the last one that no trusted proxy added. An IPv6 /64 counts as one."""
+    client = scope.get("client")
+    address = client[0] if client else "unknown"
+    hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", "").split(",") if hop.strip()]
+    while address in trusted and hops:
+        address = hops.pop()
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:100]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

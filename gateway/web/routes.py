@@ -1,0 +1,38 @@
+"""Routes: the table of contents."""
+
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from gateway.web import keys, models, pages, payments, problems, runs, site
+from gateway.web.simulate import Simulate
+
+ROUTES = [
+    Route("/simulate", Simulate(), methods=["POST"]),
+    Route("/pay", payments.pay, methods=["POST"]),
+    Route("/checkout/{quote}", payments.checkout),
+    Route("/payments/checkout/{session_id}", payments.status),
+    Route("/payments/success", payments.success),
+    Route("/payments/cancelled", payments.cancelled),
+    Route("/webhooks/stripe", payments.webhook, methods=["POST"]),
+    Route("/runs/{run_id}", runs.run),
+    Route("/runs/{run_id}/result.{form}", runs.result),
+    Route("/runs/{run_id}/plot.svg", runs.plot),
+    Route("/library", models.library),
+    Route("/fmus/{fmu_id}", models.model),
+    Route("/fmus/{fmu_id}/variables", models.variables),
+    Route("/fmus/{fmu_id}/inputs.csv", models.inputs),
+    Route("/keys", keys.create, methods=["POST"]),
+    Route("/keys/{key_id}", keys.revoke, methods=["DELETE"]),
+    Route("/", site.landing),
+    Route("/docs", site.docs),
+    Route("/openapi.json", site.openapi),
+    Route("/llms.txt", site.llms),
+    Route("/health", site.health),
+    Route("/ready", site.ready),
+    Route("/problems", problems.problems_index),
+    Route("/problems/{code}", problems.problem_page),
+    Mount("/static", StaticFiles(directory=pages.STATIC)),
+]
+
+# Logs name these, never paths: a path may hold a session id, which is a credential.
+TEMPLATES = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}

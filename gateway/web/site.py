@@ -1,0 +1,115 @@
+"""Site: the landing page, the contract for people and programs, and whether the gateway is alive and able to sell."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from gateway.domain.models import Model
+from gateway.flows.services import Services
+from gateway.simulation.plot import plot_svg
+from gateway.web import pages
+from gateway.web.answers import JsonResponse
+
+
+async def landing(request: Request) -> Response:
+    """GET /."""
+    services: Services = request.app.state.services
+    settings = services.settings
+    plots: dict[str, str] = request.app.state.plots
+    text = pages.landing(
+        models=[_entry(services, model, plots) for model in services.library.models.values()],
+        base_url=settings.base_url,
+        livemode=settings.livemode,
+        stripe_enabled=settings.stripe_enabled,
+        support_contact=settings.support_contact,
+    )
+    return HTMLResponse(text)
+
+
+def _entry(services: Services, model: Model, plots: dict[str, str]) -> pages.CatalogueEntry:
+    if model.sha256 not in plots:
+        reference = services.library.reference(model)
+        units = {v.name: v.unit for v in model.variables.values()}
+        plots[model.sha256] = plot_svg(
+            columns=reference.columns, arrays=reference.arrays, units=units, title=model.fmu_id, small=True
+        )
+    price = services.price_of(model)
+    return pages.CatalogueEntry(
+        fmu_id=model.fmu_id,
+        name=model.name,
+        description=model.description,
+        fmi_version=model.fmi_version,
+        price_text=str(price) if price.micros else "free",
+        is_free=not price.micros,
+        stop_time=model.experiment.stop_time,
+        step=model.experiment.step,
+        inputs=len(model.inputs),
+        outputs=len(model.outputs),
+        plot_svg=plots[model.sha256],
+    )
+
+
+async def docs(request: Request) -> Response:
+    """GET /docs."""
+    return HTMLResponse(pages.docs(spec=pages.openapi(base_url=_base_url(request))))
+
+
+async def openapi(request: Request) -> Response:
+    """GET /openapi.json."""
+    return JsonResponse(pages.openapi(base_url=_base_url(request)))
+
+
+async def llms(request: Request) -> Response:
+    """GET /llms.txt."""
+    return PlainTextResponse(pages.llms_txt(base_url=_base_url(request)))
+
+
+def _base_url(request: Request) -> str:
+    services: Services = request.app.state.services
+    return services.settings.base_url
+
+
+async def health(request: Request) -> Response:
+    """GET /health: the process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """GET /ready: able to sell; 503 if not, with what is wrong."""
+    services: Services = request.app.state.services
+    settings = services.settings
+    alarms = await services.store.alarms(services.now())
+    raised = [f"{count} {name.replace('_', ' ')}" for name, count in _fields(alarms).items() if count]
+    checks: dict[str, dict[str, Any]] = {
+        "database": {"ok": True, "detail": "answers"},
+        "models": {"ok": bool(services.library.models), "detail": _models_detail(services)},
+        "sandbox": {"ok": True, "detail": "; ".join(services.runner.missing) or "every layer is there"},
+        "stripe": {"ok": True, "detail": _stripe_detail(services)},
+        "alarms": {"ok": not raised, "detail": ", ".join(raised) or "none"},
+        "draining": {"ok": not services.draining, "detail": "stopping" if services.draining else "no"},
+    }
+    able = all(check["ok"] for check in checks.values())
+    body = {
+        "ready": able,
+        "checks": checks,
+        "sandbox": services.runner.level,
+        "models": len(services.library.models),
+        "livemode": settings.livemode,
+    }
+    return JsonResponse(body, status_code=200 if able else 503, headers={"cache-control": "no-store"})
+
+
+def _fields(alarms: Any) -> dict[str, int]:
+    return {name: getattr(alarms, name) for name in alarms.__dataclass_fields__}
+
+
+def _models_detail(services: Services) -> str:
+    refused = len(services.library.refused)
+    return f"{len(services.library.models)} for sale" + (f", {refused} refused: see the log" if refused else "")
+
+
+def _stripe_detail(services: Services) -> str:
+    if services.checkout is None:
+        return "disabled: everything is free"
+    return "live" if services.settings.livemode else "test mode"
