@@ -21,10 +21,19 @@ def entry(fmu_id: str = "msl:BouncingBall", **changes: object) -> CatalogueEntry
     plot = plot_svg(
         columns=["time", "h"], arrays=[np.arange(3.0), np.arange(3.0)], units={"h": "m"}, title=fmu_id, small=True
     )
-    values = {
-        "fmu_id": fmu_id, "name": "BouncingBall", "description": "A ball.", "fmi_version": "3.0",
-        "price_text": "1.00 usd", "is_free": False, "stop_time": 3.0, "step": 0.01, "inputs": 0, "outputs": 2, "plot_svg": plot,
-    }  # fmt: skip
+    values: dict[str, object] = {
+        "fmu_id": fmu_id,
+        "name": "BouncingBall",
+        "description": "A ball.",
+        "fmi_version": "3.0",
+        "price_text": "1.00 usd",
+        "is_free": False,
+        "stop_time": 3.0,
+        "step": 0.01,
+        "inputs": 0,
+        "outputs": 2,
+        "plot_svg": plot,
+    }
     return CatalogueEntry(**{**values, **changes})  # type: ignore[arg-type]
 
 
