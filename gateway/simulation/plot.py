@@ -257,7 +257,7 @@ def _small(time: Floats, series: Sequence[Series], title: str, width: int, heigh
     for panel in _panels(shown):
         low, high = _extent([s.values for s in panel], margin=0.02)
         y_axis = _axis(low, high, height - 8, 8, spacing=height)
-        lines += [_line(s, time, x_axis, y_axis, points=width // 3) for s in panel]
+        lines += [_line(s, time, x_axis, y_axis, points=width // 2) for s in panel]
     return _svg(title, shown, width, height, body + lines[::-1])
 
 
