@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import re
+import signal
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -29,9 +30,6 @@ MUCH_OF_MEMORY = 0.5  # a crash with this share of the limit resident is called 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|(memory|alloc\w*)\b.{0,20}\bfail|fail\w*.{0,20}\balloc|bad_alloc|no memory", re.I
 )
-SIGNALS_OF_CPU_LIMIT = {24, 9}  # SIGXCPU, then SIGKILL
-
-LEVELS = ("full", "no-namespaces", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ class Runner:
         self._most_zygotes = max(ZYGOTES, parallel)
         self._zygotes: OrderedDict[tuple[str, str], asyncio.Task[Zygote]] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def start(self) -> None:
         """Probe what confinement this machine gives; see `level` and `missing`."""
@@ -69,6 +68,7 @@ class Runner:
 
     async def close(self) -> None:
         """Returns when no process is left. Runs that are not finished fail."""
+        self._closed = True
         tasks, self._zygotes = list(self._zygotes.values()), OrderedDict()
         for task in tasks:
             self._retire(task)
@@ -89,7 +89,7 @@ class Runner:
     async def run(self, plan: RunPlan, directory: Path, place: Place) -> Outcome:
         """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set. Cancelling it kills the run."""
         await place.turn()
-        task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout))
+        task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout) + 1)
         process = await self._open_run(plan, directory)
         begun = time.perf_counter()
         try:
@@ -136,7 +136,7 @@ class Runner:
 
     def _crash(self, ended: Ended) -> RunFailed:
         code = os.waitstatus_to_exitcode(ended.status)
-        if -code in SIGNALS_OF_CPU_LIMIT and ended.cpu >= math.floor(self._timeout):
+        if -code == signal.SIGKILL and ended.cpu >= self._timeout:  # RLIMIT_CPU, a second later
             return SimulationTimeout(f"The run used more than {self._timeout:g} seconds of processor time.")
         if code < 0 and ended.rss > MUCH_OF_MEMORY * self._memory:
             return MemoryLimit()
@@ -153,8 +153,7 @@ class Runner:
         """In the model's zygote; a dead one is started again, once."""
         for last in (False, True):
             try:
-                zygote = await self._zygote(plan, directory)
-                return zygote.open_run()
+                return await (await self._zygote(plan, directory)).open_run()
             except ZygoteDied as error:
                 self._zygotes.pop((plan.model.sha256, plan.model.kinds[0]), None)
                 if last:
@@ -162,6 +161,8 @@ class Runner:
         raise AssertionError
 
     async def _zygote(self, plan: RunPlan, directory: Path) -> Zygote:
+        if self._closed:
+            raise ZygoteDied("the server is stopping")
         key = (plan.model.sha256, plan.model.kinds[0])
         task = self._zygotes.get(key)
         if task is None or (task.done() and (task.exception() or not task.result().alive)):

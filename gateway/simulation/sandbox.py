@@ -106,6 +106,7 @@ def filter_system_calls(program: bytes | None) -> None:
     """`program` as seccomp.program() gives it. It can only be tightened afterwards."""
     if program is None:
         raise OSError(f"no table of system calls for {os.uname().machine}")
+    program = seccomp.of_process(program, os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
     pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, pointer, 0, 0)
@@ -147,7 +148,7 @@ def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool) -> lis
     layers: dict[str, Callable[[], None]] = {
         "landlock": lambda: landlock([*readable_libraries(), directory]),
         "privileges": lambda: drop_privileges(uid),
-        "seccomp": lambda: filter_system_calls(seccomp.program(zygote=True, own_pid=os.getpid())),
+        "seccomp": lambda: filter_system_calls(seccomp.program(zygote=True)),
     }
     for name, layer in layers.items():
         try:

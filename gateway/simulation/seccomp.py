@@ -51,12 +51,13 @@ PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS 
 PR_SET_VMA = 0x53564D41  # glibc names its anonymous mappings
 TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX = 0x5401, 0x541B, 0x5421, 0x5450, 0x5451
 SIGKILL = 9
+OWN_PID = 0x7FFFFFFF  # stands for the process's own id: no process has this one
 
 Test = tuple[int, str, int]  # argument, "is" | "has" | "lacks", value or bits; the low 32 bits of the argument count
 Rule = list[list[Test]]  # allowed if every test of any alternative holds
 
 
-def _rules(zygote: bool, own_pid: int) -> dict[str, Rule]:
+def _rules(zygote: bool) -> dict[str, Rule]:
     names = [PR_SET_NAME, PR_GET_NAME, PR_SET_VMA]
     clone: list[Test] = [(0, "lacks", CLONE_NAMESPACES)]
     prctl: Rule = [[(0, "is", name)] for name in names]
@@ -68,7 +69,7 @@ def _rules(zygote: bool, own_pid: int) -> dict[str, Rule]:
     return {
         "clone": [clone],
         "prctl": prctl,
-        "tgkill": [[(0, "is", own_pid)]],
+        "tgkill": [[(0, "is", OWN_PID)]],
         "prlimit64": [[(0, "is", 0)]],
         "ioctl": [[(1, "is", request)] for request in (TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX)],
     }
@@ -90,8 +91,9 @@ def _conditional(number: int, rule: Rule) -> bytes:
     return _instruction(JEQ, number, 0, len(body) // 8) + body
 
 
-def program(*, zygote: bool, own_pid: int, machine: str | None = None) -> bytes | None:
-    """The filter for a zygote or for a run, in 8-byte instructions; None on an architecture without a table.
+def program(*, zygote: bool, machine: str | None = None) -> bytes | None:
+    """The filter for a zygote or for a run, in 8-byte instructions; None on an architecture without a table. It goes to
+    the kernel through `of_process`.
 
     A run may start threads but no process, signal nobody but itself (abort does), open no socket and execute nothing.
     A zygote may also fork and confine its children further; it cannot kill them: the gateway ends runs itself.
@@ -104,7 +106,7 @@ def program(*, zygote: bool, own_pid: int, machine: str | None = None) -> bytes 
     out += _instruction(LD, 0)
     if column == 0:  # the x32 numbers reach the same calls by another door
         out += _instruction(JGE, 0x40000000, 0, 1) + _instruction(RET, ERRNO | ENOSYS)
-    rules = _rules(zygote, own_pid)
+    rules = _rules(zygote)
     for name, numbers in NUMBERS.items():
         number = numbers[column]
         if number is None or (name in ZYGOTE_ONLY and not zygote):
@@ -116,3 +118,8 @@ def program(*, zygote: bool, own_pid: int, machine: str | None = None) -> bytes 
         else:
             out += _instruction(JEQ, number, 0, 1) + _instruction(RET, ALLOW)
     return out + _instruction(RET, ERRNO | EPERM)
+
+
+def of_process(filter_program: bytes, pid: int) -> bytes:
+    """The program with the id of the process that it is for: building one takes longer than a short run."""
+    return filter_program.replace(struct.pack("<I", OWN_PID), struct.pack("<I", pid))

@@ -75,7 +75,8 @@ def sample(signal: Job, times: Times, *, linear: bool) -> Times:
     right = np.clip(np.searchsorted(t, times), 1, len(t) - 1)
     weight = (t[right] - times) / (t[right] - t[right - 1])
     between = weight * u[right - 1] + (1 - weight) * u[right]
-    return np.where(times <= t[0], u[0], np.where(times > t[-1], u[-1], between))
+    values: Times = np.where(times <= t[0], u[0], np.where(times > t[-1], u[-1], between))
+    return values
 
 
 @dataclass

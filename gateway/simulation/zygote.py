@@ -79,6 +79,7 @@ class Loaded:
         from fmpy import fmi2, fmi3, read_model_description
 
         self.directory, self.kind, self.log = directory, kind, Log()
+        self.system_calls = seccomp.program(zygote=False)
         self.description = read_model_description(directory, validate=False)
         co_simulation = kind == "co_simulation"
         self.is_fmi2 = self.description.fmiVersion == "2.0"
@@ -132,9 +133,8 @@ def run(stream: int, model: Loaded, address_space: int) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sandbox.only_descriptor(stream)
-    program = seccomp.program(zygote=False, own_pid=os.getpid())
-    if program:
-        sandbox.filter_system_calls(program)
+    if model.system_calls:
+        sandbox.filter_system_calls(model.system_calls)
     os.write(stream, frame.HELLO)
     job = frame.read_job(stream)
     sandbox.limit(fsize=0, cpu=job["cpu_seconds"], **{"as": address_space + job["memory_bytes"]})

@@ -1,6 +1,5 @@
 """Zygotes, seen from the gateway: starting them, sending them runs, ending both. zygote.py is the other end."""
 
-import array
 import asyncio
 import contextlib
 import itertools
@@ -91,22 +90,27 @@ class Zygote:
     def busy(self) -> int:
         return len(self._ended)
 
-    def open_run(self) -> "RunProcess":
-        """Fork a run. ZygoteDied if it cannot."""
+    async def open_run(self) -> "RunProcess":
+        """Fork a run: confined, waiting for its job. ZygoteDied if that fails; nothing of the model ran then."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
         run_id = next(self._ids)
+        self._ended[run_id] = self._loop.create_future()
+        run = RunProcess(self, ours, self._ended[run_id])
         try:
             with theirs:
                 socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno()])
+            async with asyncio.timeout(START_SECONDS):
+                await run.begin()
         except OSError as error:  # also when it does not read any more
-            ours.close()
+            run.close()
             self.lose()
             raise ZygoteDied(str(error)) from None
-        ended: asyncio.Future[Ended | None] = self._loop.create_future()
-        self._ended[run_id] = ended
-        return RunProcess(self, ours, ended)
+        except BaseException:
+            run.close()
+            raise
+        return run
 
     def _listen(self) -> None:
         while True:
@@ -159,27 +163,25 @@ class RunProcess:
         self._loop = asyncio.get_running_loop()
         self._handle: int | None = None
 
-    async def answer(
-        self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
-    ) -> dict[str, Any] | list[NDArray[Any]]:
-        """frame.BadFrame, ZygoteDied, OSError if the process did not do as it must."""
-        self._handle = os.pidfd_open(await self._hello())
-        await self._loop.sock_sendall(self._stream, frame.pack(job))
-        return await frame.receive(self._loop, self._stream, dtypes, most_rows)
-
-    async def _hello(self) -> int:
-        """The child's process id: the kernel says it with the first byte, so the child cannot lie about it."""
+    async def begin(self) -> None:
+        """Waits for its first byte, with which the kernel says its process id, so that nobody can lie about it."""
         readable: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._stream.fileno(), _resolve, readable)
         try:
             await readable
         finally:
             self._loop.remove_reader(self._stream.fileno())
-        _, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                return int(UCRED.unpack(array.array("B", data).tobytes())[0])
-        raise frame.BadFrame("the process did not start")
+        hello, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
+        if hello != frame.HELLO:
+            raise ConnectionResetError("no process came of it")
+        self._handle = os.pidfd_open(UCRED.unpack(ancillary[0][2])[0])
+
+    async def answer(
+        self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
+    ) -> dict[str, Any] | list[NDArray[Any]]:
+        """The columns or the header of a failure. frame.BadFrame or OSError if it did not do as it must."""
+        await self._loop.sock_sendall(self._stream, frame.pack(job))
+        return await frame.receive(self._loop, self._stream, dtypes, most_rows)
 
     def kill(self) -> None:
         if self._handle is not None:

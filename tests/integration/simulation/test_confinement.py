@@ -1,0 +1,187 @@
+"""What a model may do: nearly nothing. Tried by Python code in the place of a model's, as root and as an ordinary user,
+with namespaces and without."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from simulation_bench import FILES, ROOT
+
+NOBODY = 65534
+# The first lines of every script: a machine without namespaces, where that is asked for.
+START = """
+import json, os, socket, sys
+sys.path.append({root!r})
+from gateway.simulation import sandbox, seccomp, zygote
+if {without!r}:
+    sandbox.no_new_privileges()
+    unshare = {{"x86_64": 272, "aarch64": 97}}[os.uname().machine]
+    i = seccomp._instruction
+    program = i(seccomp.LD, 0) + i(seccomp.JEQ, unshare, 0, 1) + i(seccomp.RET, seccomp.ERRNO | seccomp.EPERM)
+    sandbox.filter_system_calls(program + i(seccomp.RET, seccomp.ALLOW))
+"""
+
+ATTEMPTS = """
+import ctypes, errno, threading
+outside = os.getppid() if {without!r} else 1
+control, ours = socket.socketpair()
+missing = zygote.keep(control.fileno())
+secret, mine = {secret!r}, {mine!r}
+missing += sandbox.confine_zygote(mine, 61000, own_user_namespace=not missing)
+if {role!r} == "run":
+    sandbox.filter_system_calls(seccomp.program(zygote=False))
+libc = ctypes.CDLL(None, use_errno=True)
+
+def native(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+attempts = {{
+    "read its own files": lambda: open(mine + "/modelDescription.xml").read(),
+    "start a thread": lambda: threading.Thread(target=int).start(),
+    "read a secret": lambda: open(secret).read(),
+    "read passwd": lambda: open("/etc/passwd").read(),
+    "list the root": lambda: os.listdir("/"),
+    "list its workspace": lambda: os.listdir(os.path.dirname(mine)),
+    "read another's environment": lambda: open("/proc/self/environ").read(),
+    "write beside itself": lambda: open(mine + "/new", "w"),
+    "write to /tmp": lambda: open("/tmp/new-from-a-model", "w"),
+    "write to shared memory": lambda: open("/dev/shm/new-from-a-model", "w"),
+    "make memory a file": lambda: os.memfd_create("x"),
+    "open an internet socket": lambda: socket.socket(socket.AF_INET),
+    "open a local socket": lambda: socket.socket(socket.AF_UNIX),
+    "execute": lambda: os.execv("/bin/true", ["true"]),
+    "kill everybody": lambda: os.kill(-1, 0),
+    "kill its parent": lambda: os.kill(outside, 0),
+    "trace": lambda: native("ptrace", 0, 0, 0, 0),
+    "read another's memory": lambda: native("process_vm_readv", 1, 0, 0, 0, 0, 0),
+    "make namespaces": lambda: native("unshare", 0x10000000),
+    "become root": lambda: os.setuid(0),
+    "mount": lambda: native("mount", b"none", b"/mnt", b"tmpfs", 0, None),
+    "use io_uring": lambda: native("syscall", 425, 1, ctypes.create_string_buffer(200)),
+    "outlive its parent": lambda: sandbox._call("prctl", 1, 0, 0, 0, 0),
+    "open by handle": lambda: native("open_by_handle_at", -1, ctypes.create_string_buffer(200), 0),
+    "fork": fork,
+}}
+done = {{}}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        done[name] = "done"
+    except OSError as error:
+        done[name] = errno.errorcode.get(error.errno, str(error))
+print(json.dumps({{"missing": missing, "uid": os.getuid(), "done": done}}), flush=True)
+"""
+
+RUNS = """
+import asyncio, pathlib
+from gateway.errors import RunFailed
+from gateway.simulation import library
+from gateway.simulation.runner import Runner
+
+async def main():
+    runner = Runner(parallel=2, queued=8, timeout_seconds=5, memory_mb=256)
+    await runner.start()
+    found = await library.Library.open(pathlib.Path({models!r}), pathlib.Path({workspace!r}), runner)
+    await runner.close()
+    ball = found.reference(found.models["test:BouncingBall"]).sha256
+    return {{"level": runner.level, "missing": runner.missing, "ball": ball, "refused": found.refused}}
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder that everybody may enter, with a secret, an unpacked model, and models to run."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "secret").write_text("sk_live")
+    (folder / "secret").chmod(0o644)
+    for name in ("BouncingBall", "Crashes"):
+        (folder / "models" / "test").mkdir(parents=True, exist_ok=True)
+        shutil.copy(FILES[name], folder / "models" / "test" / f"{name}.fmu")
+    (folder / "unpacked" / "mine").mkdir(parents=True)
+    (folder / "unpacked" / "mine" / "modelDescription.xml").write_text("<x/>")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def everybody_may(path: Path) -> bool:
+    readable = path.stat().st_mode & (0o005 if path.is_dir() else 0o004)
+    return bool(readable) and all(parent.stat().st_mode & 0o001 for parent in path.parents)
+
+
+@pytest.fixture(scope="module")
+def ordinary_python(place: Path) -> str:
+    """An interpreter of this version that an ordinary user can run, seeing what this one sees."""
+    if os.getuid() != 0:
+        return sys.executable
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    candidates = [sys.executable, *(shutil.which(name, path=p) or "" for p in ("/usr/bin", "/usr/local/bin"))]
+    usable = next((c for c in candidates if c and everybody_may(Path(c).resolve())), None)
+    if usable is None or not everybody_may(ROOT / "gateway") or not everybody_may(Path(sys.prefix)):
+        pytest.skip(f"needs a {name} and a checkout that an ordinary user can read")
+    subprocess.run([usable, "-m", "venv", "--without-pip", place / "venv"], check=True)
+    packages = place / "venv" / "lib" / name / "site-packages"
+    here = Path(sys.prefix) / "lib" / name / "site-packages"
+    (packages / "here.pth").write_text(f"{here}\n{ROOT}\n")
+    return str(place / "venv" / "bin" / "python")
+
+
+@pytest.fixture(params=["root", "ordinary user"])
+def user(request: pytest.FixtureRequest, place: Path) -> tuple[str, dict[str, object]]:
+    """The interpreter and how to start it."""
+    if request.param == "root":
+        if os.getuid() != 0:
+            pytest.skip("needs root")
+        return sys.executable, {}
+    python = request.getfixturevalue("ordinary_python")
+    return python, {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+
+
+def execute(user, script: str, **values) -> dict[str, object]:
+    python, how = user
+    script = (START + script).format(root=str(ROOT), **values)
+    command = [python, "-I", "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd="/", **how)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+ALLOWED = {"read its own files", "start a thread"}
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["with namespaces", "without"])
+@pytest.mark.parametrize("role", ["zygote", "run"])
+def test_a_model_reaches_nothing_but_its_own_files(user, place, role, without):
+    values = {"secret": str(place / "secret"), "mine": str(place / "unpacked" / "mine")}
+    said = execute(user, ATTEMPTS, without=without, role=role, **values)
+    assert [m.split(":")[0] for m in said["missing"]] == (["namespaces"] if without else [])
+    assert said["uid"] != 0
+    allowed = ALLOWED | ({"fork"} if role == "zygote" else set())
+    assert {name for name, outcome in said["done"].items() if outcome == "done"} == allowed
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["with namespaces", "without"])
+def test_models_run_and_crash_alike_for_every_user(user, place, without):
+    workspace = Path(tempfile.mkdtemp(dir=place))
+    workspace.chmod(0o777)
+    said = execute(user, RUNS, without=without, models=str(place / "models"), workspace=str(workspace))
+    assert said["level"] == ("no-namespaces" if without else "full")
+    assert "by signal 11" in said["refused"].pop("test/Crashes.fmu")
+    assert said["refused"] == {}
+    kept = place / "ball"
+    if kept.exists():
+        assert kept.read_text() == said["ball"]
+    kept.write_text(said["ball"])
