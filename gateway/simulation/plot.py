@@ -18,6 +18,7 @@ PALETTE = ("#2f7de1", "#d9690d", "#12937e", "#d6456b", "#8b5fd9", "#7f8a1c", "#1
 NEUTRAL = "#767676"
 MAX_SERIES = len(PALETTE)
 MAX_PANELS = 3  # one per unit; below about 90 px a panel says nothing
+CARD_POINTS = 180  # strips of a card's picture, which is drawn about 360 px wide
 MAX_NAME = 32  # characters of a name in the legend
 LARGEST = 1e300  # beyond it the range of an axis would overflow; such values are drawn at the edge
 SMALLEST_SPAN = 1e-300
@@ -89,7 +90,7 @@ def plot_svg(
         _frame(body, x_axis, y_axis, ", ".join(dict.fromkeys(s.unit for s in panel if s.unit)))
         body += [_line(s, time, x_axis, y_axis, points=int(x_axis.end - x_axis.start)) for s in panel]
     _x_labels(body, x_axis, height - 28, columns[0], units.get(columns[0]) or "s")
-    return _svg(title, series, width, height, body)
+    return _svg(title, series, (width, height), body)
 
 
 def _read(
@@ -116,9 +117,8 @@ def _read(
 
 
 def _finite(array: NDArray[Any]) -> Floats:
-    values = np.array(array, dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
-    return np.clip(values, -LARGEST, LARGEST)
+    values = np.asarray(array, dtype=np.float64)
+    return np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST)
 
 
 def _panels(series: Sequence[Series]) -> list[list[Series]]:
@@ -257,26 +257,26 @@ def _small(time: Floats, series: Sequence[Series], title: str, width: int, heigh
     for panel in _panels(shown):
         low, high = _extent([s.values for s in panel], margin=0.02)
         y_axis = _axis(low, high, height - 8, 8, spacing=height)
-        lines += [_line(s, time, x_axis, y_axis, points=width // 2) for s in panel]
-    return _svg(title, shown, width, height, body + lines[::-1])
+        lines += [_line(s, time, x_axis, y_axis, points=CARD_POINTS) for s in panel]
+    return _svg(title, shown, (width, height), body + lines[::-1], fit="none")
 
 
-def _svg(title: str, series: Sequence[Series], width: int, height: int, body: Sequence[str]) -> str:
+def _svg(title: str, series: Sequence[Series], size: tuple[int, int], body: list[str], fit: str = "xMidYMid") -> str:
+    """`fit="none"` lets a page stretch the picture; the strokes keep their width."""
+    width, height = size
     label = _escape(f"{title}. {' '.join(_summary(s) for s in series)}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 {width} {height}" width="{width}"'
-        f' height="{height}" color="{NEUTRAL}" role="img" aria-label="{label}"'
+        f' height="{height}" preserveAspectRatio="{fit}" color="{NEUTRAL}" role="img" aria-label="{label}"'
         f' font-family="system-ui, -apple-system, Segoe UI, sans-serif">{"".join(body)}</svg>'
     )
 
 
 def _summary(s: Series) -> str:
     """What somebody who cannot see the plot is told of a series."""
-    known = s.values[~np.isnan(s.values)]
-    if not known.size:
+    if not (known := s.values[~np.isnan(s.values)]).size:
         return f"{s.name}: no values."
-    unit = f" {s.unit}" if s.unit else ""
-    return f"{s.name}: {known.min():.4g} to {known.max():.4g}{unit}."
+    return f"{s.name}: {known.min():.4g} to {known.max():.4g} {s.unit}".rstrip() + "."
 
 
 def _text(x: float, y: float, text: str, *, size: int = 12, anchor: str = "start", weight: str = "400") -> str:
