@@ -12,13 +12,11 @@ from collections.abc import AsyncIterator
 
 import structlog
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
 from gateway.domain.statements import Statements
-from gateway.errors import GatewayError
 from gateway.flows.reconcile import reconcile_forever, recover_runs
 from gateway.flows.services import Services
 from gateway.payments.checkout import Checkout
@@ -29,12 +27,18 @@ from gateway.simulation.runner import Runner
 from gateway.store.store import Store
 from gateway.web.edge import Edge
 from gateway.web.limits import Rates
-from gateway.web.problems import on_gateway_error, on_http_exception
 from gateway.web.routes import ROUTES, TEMPLATES
 
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 
 log = structlog.get_logger()
+
+
+class Gateway(Starlette):
+    """Starlette with one layer around its router instead of two: the edge turns every error into its problem."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Edge(self.router, TEMPLATES)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -48,13 +52,7 @@ def create_app(settings: Settings) -> Starlette:
             app.state.plots = {}
             yield
 
-    counts: dict[int, int] = {}
-    return Starlette(
-        routes=ROUTES,
-        lifespan=lifespan,
-        middleware=[Middleware(Edge, templates=TEMPLATES, counts=counts)],
-        exception_handlers={GatewayError: on_gateway_error, HTTPException: on_http_exception},
-    )
+    return Gateway(routes=ROUTES, lifespan=lifespan)
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -111,7 +112,7 @@ class Settings(BaseSettings):
                 faults.append("PUBLIC_BASE_URL must be https:// with a live Stripe key.")
         return faults
 
-    @property
+    @cached_property
     def base_url(self) -> str:
         return self.public_base_url or f"http://127.0.0.1:{self.port}"
 
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
     def own_host(self) -> str:
         return urlsplit(self.base_url).netloc
 
-    @property
+    @cached_property
     def livemode(self) -> bool:
         """Whether the key is a live one (sk_live_… or the restricted rk_live_…)."""
         return self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 # Above this many names a did_you_mean search would take longer than a refusal may.
@@ -50,7 +51,7 @@ class Experiment:
     tolerance: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """One FMU. `fmu_id` is `collection:Name`, or the sha256 of a private upload, which only `account_id` sees."""
 
@@ -64,12 +65,12 @@ class Model:
     variables: Mapping[str, Variable]
     account_id: str | None = None
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         """The columns of a result whose request names none: every recordable output."""
         return tuple(v.name for v in self.variables.values() if v.causality == "output" and v.recordable)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         return tuple(v.name for v in self.variables.values() if v.causality == "input")
 

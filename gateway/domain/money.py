@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 MICROS = 1_000_000
 
@@ -21,6 +22,13 @@ STRIPE_MINIMUM = {
 def decimals(currency: str) -> int:
     """How many decimal places Stripe's minor unit of a currency has."""
     return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
+@lru_cache(maxsize=1024)  # a shop has few prices and shows each of them often
+def _amount(micros: int, currency: str) -> str:
+    whole, fraction = divmod(micros, MICROS)
+    digits = f"{fraction:06d}".rstrip("0").ljust(decimals(currency), "0")
+    return f"{whole}.{digits}" if digits else str(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +75,7 @@ class Money:
     @property
     def amount(self) -> str:
         """As shown to people: "1.00", "100" for zero-decimal currencies; more decimals only where needed."""
-        places = decimals(self.currency)
-        text = f"{self.micros // MICROS}.{self.micros % MICROS:06d}"
-        while len(text.rsplit(".", 1)[1]) > places and text.endswith("0"):
-            text = text[:-1]
-        return text.rstrip(".")
+        return _amount(self.micros, self.currency)
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"

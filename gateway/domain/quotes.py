@@ -37,13 +37,18 @@ class Quote:
             self.expires_at,
         )
 
-    def checkout_code(self, statements: Statements) -> str:
-        """What checkout_url carries: who holds it can pay."""
-        return statements.sign(Kind.OPEN, self.pack())
+    def sign(self, statements: Statements) -> tuple[str, str]:
+        """(session id, checkout code): who holds the first can collect the token, who holds the second can pay."""
+        session_id, checkout_code = statements.sign(self.pack(), Kind.CLAIM, Kind.OPEN)
+        return session_id, checkout_code
 
     def session_id(self, statements: Statements) -> str:
-        """What its asker keeps: who holds it can collect the token."""
-        return statements.sign(Kind.CLAIM, self.pack())
+        """What its asker keeps."""
+        return self.sign(statements)[0]
+
+    def checkout_code(self, statements: Statements) -> str:
+        """What checkout_url carries."""
+        return self.sign(statements)[1]
 
 
 def read_quote(statements: Statements, kind: Kind, text: str) -> Quote | None:

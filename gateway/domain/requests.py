@@ -107,7 +107,8 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     _check_times(start, stop, step)
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
-    _check_size(start, stop, step, {*outputs, *(kpi.variable for kpi in kpis)}, limits)
+    recorded = len({*outputs, *(kpi.variable for kpi in kpis)}) if kpis else len(outputs)
+    _check_size(start, stop, step, recorded, limits)
     return RunPlan(
         model=model,
         start_time=start,
@@ -122,7 +123,8 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
 
 def row_count(start: float, stop: float, step: float) -> float:
     """Rows at start + i·step with the last at stop; infinite where that overflows."""
-    return math.ceil((stop - start) / step * (1 - 1e-12)) + 1 if (stop - start) / step < 1e15 else math.inf
+    steps = (stop - start) / step
+    return math.ceil(steps * (1 - 1e-12)) + 1 if steps < 1e15 else math.inf
 
 
 def _check_times(start: float, stop: float, step: float) -> None:
@@ -134,13 +136,13 @@ def _check_times(start: float, stop: float, step: float) -> None:
         raise InvalidRequest(f"step ({step:g}) is too small to be told apart at these times.", field="step")
 
 
-def _check_size(start: float, stop: float, step: float, recorded: set[str], limits: Limits) -> None:
+def _check_size(start: float, stop: float, step: float, recorded: int, limits: Limits) -> None:
     rows = row_count(start, stop, step)
     if rows > limits.rows:
         raise InvalidRequest(f"That would be {rows:.0f} rows; at most {limits.rows} are sold.", field="step")
-    if rows * (len(recorded) + 1) > limits.values:
-        detail = f"{rows:.0f} rows of {len(recorded) + 1} columns are more than {limits.values} values."
-        raise InvalidRequest(detail, field="outputs" if len(recorded) > 1 else "step")
+    if rows * (recorded + 1) > limits.values:
+        detail = f"{rows:.0f} rows of {recorded + 1} columns are more than {limits.values} values."
+        raise InvalidRequest(detail, field="outputs" if recorded > 1 else "step")
 
 
 def _variable(name: str, field: str, model: Model, names: Iterable[str] | None = None) -> Variable:

@@ -45,9 +45,10 @@ class Statements:
         key = hmac.digest(secret.encode(), b"fmu-gateway " + kind.encode(), "sha256")
         return Signer(key, key_derivation="none", algorithm=KeyedBlake2b())
 
-    def sign(self, kind: Kind, payload: bytes) -> str:
-        """`payload` should be a multiple of 3 bytes long, so that its base64 is unpadded and has one spelling."""
-        return PREFIX[kind] + self._signers[kind][0].sign(base64_encode(payload)).decode("ascii")
+    def sign(self, payload: bytes, *kinds: Kind) -> list[str]:
+        """One statement of each kind about a payload, a multiple of 3 bytes so that its base64 has one spelling."""
+        value = base64_encode(payload)
+        return [PREFIX[kind] + self._signers[kind][0].sign(value).decode("ascii") for kind in kinds]
 
     def read(self, kind: Kind, text: str) -> bytes | None:
         """The payload of `text`, or None unless signing that payload again gives exactly `text`."""

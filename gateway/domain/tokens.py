@@ -48,7 +48,7 @@ class Token:
 
 def sign_token(statements: Statements, purchase_id: str, generation: int) -> str:
     """The string of a generation: the same on every call, until GATEWAY_SECRET's first entry changes."""
-    return statements.sign(Kind.TOKEN, LAYOUT.pack(raw_id(purchase_id), generation))
+    return statements.sign(LAYOUT.pack(raw_id(purchase_id), generation), Kind.TOKEN)[0]
 
 
 def read_token(statements: Statements, text: str) -> tuple[str, int] | None:

@@ -69,4 +69,4 @@ def may_read(services: Services, run: Run, *, account_id: str | None, credential
 
 def sign_run_token(services: Services, run_id: str) -> str:
     """What reads one free run that was made without a key."""
-    return services.statements.sign(Kind.RUN, raw_id(run_id) + RUN_PADDING)
+    return services.statements.sign(raw_id(run_id) + RUN_PADDING, Kind.RUN)[0]

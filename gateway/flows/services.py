@@ -85,9 +85,8 @@ class Services:
     asked_at: dict[str, float] = field(default_factory=dict)  # by purchase: when Stripe was last asked
     news: News = field(default_factory=News)
 
-    @property
-    def limits(self) -> Limits:
-        return Limits(self.settings.max_result_rows, self.settings.max_result_values)
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)
 
     def new_id(self, prefix: str) -> str:
         return text_id(prefix, self.random_bytes(16))

@@ -23,13 +23,13 @@ def status_url(base_url: str, session_id: str) -> str:
 
 def offer(quote: Quote, model: Model, statements: Statements, base_url: str) -> dict[str, Any]:
     """What a 402 carries: the price, how to pay it, and where to collect the token."""
-    session_id = quote.session_id(statements)
+    session_id, checkout_code = quote.sign(statements)
     return {
         "amount": quote.price.amount,
         "currency": quote.price.currency,
         "methods": METHODS,
         "session_id": session_id,
-        "checkout_url": f"{base_url}/checkout/{quote.checkout_code(statements)}",
+        "checkout_url": f"{base_url}/checkout/{checkout_code}",
         "status_url": status_url(base_url, session_id),
         "expires_at": iso(quote.expires_at),
         "fmu_id": model.fmu_id,

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError, InternalError
-from gateway.web.problems import problem_response
+from gateway.errors import GatewayError
+from gateway.web.problems import error_response
 
 SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'self'"),
@@ -22,12 +23,12 @@ log = structlog.get_logger()
 
 
 class Edge:
-    """The outermost layer inside Starlette. `templates` maps an endpoint to its route, since paths carry secrets."""
+    """The layer around the router. `templates` maps an endpoint to its route, since paths carry secrets."""
 
-    def __init__(self, app: ASGIApp, templates: Mapping[Any, str], counts: dict[int, int]):
+    def __init__(self, app: ASGIApp, templates: Mapping[Any, str]):
         self._app = app
         self._templates = templates
-        self._counts = counts
+        self.counts: dict[int, int] = {}  # answers by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,14 +50,13 @@ class Edge:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
-            if not isinstance(error, GatewayError):
+            if not isinstance(error, GatewayError | HTTPException):
                 log.exception("unforeseen", request_id=request_id)
             if status:
-                raise
-            problem = error if isinstance(error, GatewayError) else InternalError()
-            await problem_response(scope, problem)(scope, receive, send_with_headers)
+                raise  # half an answer is out: the connection must break
+            await error_response(scope, error)(scope, receive, send_with_headers)
         finally:
-            self._counts[status] = self._counts.get(status, 0) + 1
+            self.counts[status] = self.counts.get(status, 0) + 1
             if status not in QUIET:
                 self._log(scope, status, request_id, time.perf_counter() - begun)
 

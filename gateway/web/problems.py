@@ -66,24 +66,16 @@ def _wants_html(scope: Scope) -> bool:
     return accept.startswith(b"text/html")
 
 
-async def on_gateway_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)
-    return problem_response(request.scope, error)
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals in our form."""
-    assert isinstance(error, HTTPException)
-    problem: GatewayError = InternalError()
-    if error.status_code == 404:
-        problem = NotFound()
-    elif error.status_code == 405:
-        problem = MethodNotAllowed(f"This address does not take {request.method}.")
-    elif error.status_code < 500:
-        problem = NotFound(str(error.detail))
-    response = problem_response(request.scope, problem)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
+def error_response(scope: Scope, error: Exception) -> Response:
+    """The answer to anything that was raised: what is not foreseen says no more than that."""
+    if isinstance(error, GatewayError):
+        return problem_response(scope, error)
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        return problem_response(scope, InternalError())
+    method: str = scope["method"]
+    refusal = MethodNotAllowed(f"This address does not take {method}.") if error.status_code == 405 else NotFound()
+    response = problem_response(scope, refusal)
+    response.headers.update(error.headers or {})  # Allow
     return response
 
 
