@@ -102,16 +102,16 @@ class Control:
         return await self.calls(request, wish)
 
     async def reset(self, request: Request, wish: Obj) -> Obj:
-        """Forget everything but the webhook endpoints and their secrets; the clock is the wall's again."""
+        """Forget everything but the first webhook endpoint, the one of the command line; the clock is the wall's."""
         await self.deliveries.quiet()
         self.wire.faults.clear()
         self.deliveries.scripts.clear()
+        self.deliveries.signatures_by_stub = False
         store = self.world.store
+        kept = next(iter(store.table("webhook_endpoint")), None)
         for name in [*store.tables]:
-            if name not in ("meta", "webhook_endpoint", "private"):
-                store.clear(name)
-        for id_ in [id_ for id_, private in store.table("private").items() if private["kind"] != "webhook_endpoint"]:
-            store.drop("private", id_)
+            for key in [key for key in store.table(name) if name != "meta" and key != kept]:
+                store.drop(name, key)
         self.world.clock.freeze(False)
         await self.world.clock.move_to(time.time())
         return await self.forget_calls(request, wish)

@@ -1,11 +1,11 @@
 """Customers (https://docs.stripe.com/api/customers): made by the API, or by a Checkout Session that asks for one."""
 
-from stripe_stub.forms import EXPAND, PAGING, Email, Enum, Fields, List, Map, Range, Str, later, merge_metadata
+from stripe_stub.forms import EXPAND, PAGING, Email, Enum, Fields, List, Map, Range, Spec, Str, later, merge_metadata
 from stripe_stub.wire import Endpoint, Noun, page
 from stripe_stub.world import Obj, World
 
 ADDRESS = Fields({name: Str(unset=True) for name in ("city", "country", "line1", "line2", "postal_code", "state")})
-FIELDS = {
+FIELDS: dict[str, Spec] = {
     **EXPAND,
     "address": ADDRESS,
     "description": Str(unset=True),
@@ -15,11 +15,11 @@ FIELDS = {
     "phone": Str(20, unset=True),
     "preferred_locales": List(Str(10)),
     "tax_exempt": Enum(("none", "exempt", "reverse")),
-    **later(
-        "balance business_name cash_balance coupon default_source individual_name invoice_prefix invoice_settings",
-        "next_invoice_sequence payment_method promotion_code shipping source tax tax_id_data test_clock validate",
-    ),
+    **later("balance business_name cash_balance individual_name invoice_prefix invoice_settings"),
+    **later("next_invoice_sequence shipping source tax validate"),
 }
+CREATE = Fields({**FIELDS, **later("payment_method tax_id_data test_clock")})
+UPDATE = Fields({**FIELDS, **later("default_source")})
 LIST = Fields({**PAGING, "created": Range(), "email": Str(), **later("test_clock")})
 
 
@@ -100,10 +100,10 @@ def _write(customer: Obj, params: Obj) -> Obj:
 
 NOUN = Noun(
     (
-        Endpoint("POST", "/v1/customers", create, Fields(FIELDS)),
+        Endpoint("POST", "/v1/customers", create, CREATE),
         Endpoint("GET", "/v1/customers", index, LIST),
         Endpoint("GET", "/v1/customers/{id}", retrieve),
-        Endpoint("POST", "/v1/customers/{id}", update, Fields(FIELDS)),
+        Endpoint("POST", "/v1/customers/{id}", update, UPDATE),
         Endpoint("DELETE", "/v1/customers/{id}", delete),
     ),
     {"customer": {"default_source": None, "test_clock": None}},

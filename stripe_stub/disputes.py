@@ -25,7 +25,9 @@ VERDICTS = {
 UPDATE = Fields(
     {
         **EXPAND,
-        "evidence": Fields({**{name: Str(20_000, unset=True) for name in EVIDENCE}, **later("enhanced_evidence")}),
+        "evidence": Fields(
+            {**{name: Str(20_000, unset=True) for name in EVIDENCE}, **later("appeal enhanced_evidence")}
+        ),
         "metadata": Map(),
         "submit": Bool(),
         **later("intended_submission_method"),

@@ -3,6 +3,13 @@
 from stripe_stub import money
 from stripe_stub.forms import EXPAND, PAGING, Bool, Email, Enum, Fields, Int, Later, List, Map, Range, Str, Url, later
 
+METHODS = (  # every kind of payment method that Checkout knows; this one offers card and one delayed method
+    "acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact billie bizum "
+    "blik boleto card cashapp crypto customer_balance eps fpx giropay grabpay ideal kakao_pay klarna konbini "
+    "kr_card link mb_way mobilepay multibanco naver_pay nz_bank_account oxxo p24 pay_by_bank payco paynow paypal "
+    "paypay payto pix promptpay revolut_pay samsung_pay satispay scalapay sepa_debit sequra sofort sunbit swish "
+    "twint upi us_bank_account wechat_pay zip"
+).split()
 PRODUCT_DATA = Fields(
     {
         "name": Str(),
@@ -33,7 +40,7 @@ LINE_ITEM = Fields(
         "price_data": PRICE_DATA,
         "quantity": Int(1, 999_999),
         "metadata": Map(),
-        **later("adjustable_quantity", "dynamic_tax_rates", "tax_rates"),
+        **later("adjustable_quantity tax_rates"),
     }
 )
 INTENT_DATA = Fields(
@@ -65,7 +72,7 @@ CREATE = Fields(
         "customer": Str(),
         "customer_email": Email(),
         "customer_creation": Enum(("always", "if_required")),
-        "payment_method_types": List(Enum(("card", "us_bank_account", "sepa_debit")), 20, 1),
+        "allowed_payment_method_types": List(Enum(tuple(METHODS)), 100, 1),
         "allow_promotion_codes": Bool(),
         "billing_address_collection": Enum(("auto", "required")),
         "currency": Str(3),
@@ -79,7 +86,7 @@ CREATE = Fields(
         ),
         "tax_id_collection": Fields({"enabled": Enum(("false",), ("true",)), **later("required")}, need=("enabled",)),
         **later(
-            "after_expiration allowed_payment_method_types branding_settings consent_collection custom_fields",
+            "after_expiration branding_settings consent_collection custom_fields",
             "custom_text",
             "customer_account customer_update discounts excluded_payment_method_types integration_identifier",
             "managed_payments name_collection optional_items payment_method_collection payment_method_configuration",
@@ -94,7 +101,7 @@ UPDATE = Fields(
     {
         **EXPAND,
         "metadata": Map(),
-        **later("automatic_tax", "collected_information", "invoice_creation", "line_items", "shipping_options"),
+        **later("collected_information line_items payment_intent_data shipping_options"),
     }
 )
 LIST = Fields(

@@ -12,8 +12,8 @@ SHORTEST_LIFE = 30 * 60  # seconds
 EXPIRY_SLACK = 60  # seconds that a caller's clock may be off when it asks for the shortest or longest life
 DELAYED_METHOD = {"usd": "us_bank_account", "eur": "sepa_debit"}
 ECHOED = (
-    "allow_promotion_codes billing_address_collection cancel_url client_reference_id customer customer_email locale "
-    "origin_context submit_type success_url"
+    "allow_promotion_codes allowed_payment_method_types billing_address_collection cancel_url client_reference_id "
+    "customer customer_email locale origin_context submit_type success_url"
 ).split()
 MARK = "{CHECKOUT_SESSION_ID}"
 
@@ -33,13 +33,7 @@ def create(world: World, params: Obj) -> Obj:
     currency = items[0]["currency"]
     total = sum(item["amount_total"] for item in items)
     _check_amount(items, currency, total)
-    methods = params.get("payment_method_types") or ["card", *filter(None, [DELAYED_METHOD.get(currency)])]
-    for index, method in enumerate(methods):
-        if method != "card" and DELAYED_METHOD.get(currency) != method:
-            raise Invalid(
-                f"The payment method `{method}` cannot be used with the currency {currency}.",
-                param=f"payment_method_types[{index}]",
-            )
+    methods = _methods(currency, params)
     session = {**_blank(), "id": id_, "created": world.now(), "currency": currency, "payment_method_types": methods}
     session |= {"amount_subtotal": total, "amount_total": total, "expires_at": _expiry(world, params)}
     session |= {"url": f"{world.base_url}/c/pay/{id_}", "metadata": merge_metadata({}, params.get("metadata", {}))}
@@ -147,6 +141,19 @@ def _check_amount(items: list[Obj], currency: str, total: int) -> None:
             f"The Checkout Session's total amount must be no more than {money.text(money.MOST, currency)}",
             code="amount_too_large",
         )
+
+
+def _methods(currency: str, params: Obj) -> list[str]:
+    """What the page offers: cards, and the delayed method of the currency; the parameter only takes away from that."""
+    offered = ["card", *filter(None, [DELAYED_METHOD.get(currency)])]
+    allowed = params.get("allowed_payment_method_types", offered)
+    left = [method for method in offered if method in allowed]
+    if not left:
+        raise Invalid(
+            f"None of the allowed payment method types can be used with the currency {currency} here.",
+            param="allowed_payment_method_types",
+        )
+    return left
 
 
 def _expiry(world: World, params: Obj) -> int:

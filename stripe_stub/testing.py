@@ -131,7 +131,7 @@ class LocalStripe:
         self.control("DELETE", "/_stub/calls")
 
     def reset(self) -> None:
-        """Forget everything but the webhook endpoints."""
+        """Forget everything but the first webhook endpoint."""
         self._post("reset")
 
     def set_webhook_url(self, url: str, secret: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A local Stripe whose every answer and event is held against Stripe's own types, and a receiver that keeps what it is sent."""
+"""A local Stripe whose every answer and event is held against Stripe's own types, and a receiver that keeps its mail."""
 
 import http.server
 import json
@@ -56,17 +56,24 @@ def check_error(status: int, body: Any) -> None:
     assert status >= 400
 
 
-@pytest.fixture
-def stripe(receiver: "Receiver") -> Iterator[LocalStripe]:
-    """Fresh for every test; when the test is over, everything that was answered and told is checked against the types."""
-    with LocalStripe(receiver.url) as local:
+@pytest.fixture(scope="session")
+def _server() -> Iterator[LocalStripe]:
+    with LocalStripe("http://127.0.0.1:9/nobody") as local:
         yield local
-        for call in local.control("GET", "/_stub/calls?answers=1")["calls"]:
-            if call["answer"]:
-                answer = json.loads(call["answer"])
-                check(answer) if call["status"] == 200 else check_error(call["status"], answer)
-        for event in local.events():
-            check(event)
+
+
+@pytest.fixture
+def stripe(_server: LocalStripe, receiver: "Receiver") -> Iterator[LocalStripe]:
+    """As new for every test; when the test is over, everything that was answered and told is checked."""
+    _server.reset()
+    _server.set_webhook_url(receiver.url)
+    yield _server
+    for call in _server.control("GET", "/_stub/calls?answers=1")["calls"]:
+        if call["answer"]:
+            answer = json.loads(call["answer"])
+            check(answer) if call["status"] == 200 else check_error(call["status"], answer)
+    for event in _server.events():
+        check(event)
 
 
 @pytest.fixture
@@ -92,11 +99,19 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(_receiver: "Receiver") -> "Receiver":
+    _receiver.heard.clear()
+    _receiver.answer = lambda event: 200
+    return _receiver
+
+
+@pytest.fixture(scope="session")
+def _receiver() -> Iterator["Receiver"]:
     kept = Receiver()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -122,6 +137,11 @@ def receiver() -> Iterator[Receiver]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def plain(value: Any) -> Any:
+    """A StripeObject as the dict it stands for."""
+    return value.to_dict()
 
 
 def order(amount: int = 100, currency: str = "usd", **more: Any) -> dict[str, Any]:
