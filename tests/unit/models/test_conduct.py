@@ -142,9 +142,9 @@ def test_a_run_may_start_at_any_time(simulate):
 def test_fails_says_that_it_failed(simulate, name):
     messages: list[str] = []
     with pytest.raises(FMICallException):
-        simulate(name, messages, stop_time=1, output_interval=0.1)
+        simulate(name, messages, stop_time=1, output_interval=0.1, start_values={"fail_at": 0.5})
     assert messages == ["this model fails after 0.5 s, as it was asked to"]
-    assert simulate(name, stop_time=1, output_interval=0.1, start_values={"fail_at": 2.0})["y"][-1] == 1
+    assert simulate(name, stop_time=1, output_interval=0.1)["y"][-1] == 1
 
 
 @pytest.mark.parametrize("name", ["Stops", "Stops3"])
@@ -161,10 +161,12 @@ def test_misbehaving_models_behave_when_told_to(simulate, name, switch):
     assert simulate(name, stop_time=1, output_interval=0.1, start_values={switch: 2.0})["y"][-1] == 1
 
 
-def alone(name: str, **limits: int) -> subprocess.CompletedProcess[str]:
+def alone(name: str, start_values: dict[str, float] | None = None, **limits: int) -> subprocess.CompletedProcess[str]:
     """Run a model in a process of its own, which prints `survived` if it comes to its end."""
     path = next(path for path in FOR_TESTS if path.stem == name)
-    code = f"import fmpy; fmpy.simulate_fmu({os.fspath(path)!r}); print('survived')"
+    code = (
+        f"import fmpy; fmpy.simulate_fmu({os.fspath(path)!r}, start_values={start_values or {}!r}); print('survived')"
+    )
 
     def limit() -> None:
         for which, amount in limits.items():
@@ -174,7 +176,7 @@ def alone(name: str, **limits: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_crashes_takes_its_process_down():
-    assert alone("Crashes", RLIMIT_CORE=0).returncode == -signal.SIGSEGV
+    assert alone("Crashes", {"crash_at": 0.5}, RLIMIT_CORE=0).returncode == -signal.SIGSEGV
 
 
 def test_exits_looks_like_success():
@@ -184,13 +186,13 @@ def test_exits_looks_like_success():
 
 
 def test_hangs_burns_all_the_time_it_gets():
-    done = alone("Hangs", RLIMIT_CPU=2)
+    done = alone("Hangs", {"hang_at": 0.5}, RLIMIT_CPU=2)
     assert done.returncode == -signal.SIGKILL
     assert "survived" not in done.stdout
 
 
 def test_hungry_takes_all_the_memory_it_gets():
-    done = alone("Hungry", RLIMIT_AS=1024 * MIB)
+    done = alone("Hungry", {"eat_at": 0.5}, RLIMIT_AS=1024 * MIB)
     assert done.returncode == 1
     assert "survived" not in done.stdout
     assert "out of memory" in done.stdout
