@@ -59,7 +59,9 @@ class GatewayError(Exception):
             self.next_step = next_step
         if retry_after is not None:
             self.retry_after = retry_after
-        self.fields = {name: value for name, value in fields.items() if value is not None}
+        if None in fields.values():
+            fields = {name: value for name, value in fields.items() if value is not None}
+        self.fields = fields
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
-from gateway.web.problems import error_response
+from gateway.web.problems import send_problem
 
 SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'self'"),
@@ -54,7 +54,7 @@ class Edge:
                 log.exception("unforeseen", request_id=request_id)
             if status:
                 raise  # half an answer is out: the connection must break
-            await error_response(scope, error)(scope, receive, send_with_headers)
+            await send_problem(scope, error, send_with_headers)
         finally:
             self.counts[status] = self.counts.get(status, 0) + 1
             if status not in QUIET:

@@ -6,7 +6,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from gateway.flows.services import Services
@@ -28,35 +28,39 @@ def problem_body(error: GatewayError, base_url: str) -> dict[str, Any]:
     }
 
 
-def problem_headers(error: GatewayError, length: int) -> list[tuple[bytes, bytes]]:
+def foreseen(scope: Scope, error: Exception) -> GatewayError:
+    """The problem that an exception amounts to; what is not foreseen says no more than that."""
+    if isinstance(error, GatewayError):
+        return error
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        return InternalError()
+    method: str = scope["method"]
+    return MethodNotAllowed(f"This address does not take {method}.") if error.status_code == 405 else NotFound()
+
+
+async def send_problem(scope: Scope, error: Exception, send: Send) -> None:
+    """The answer to anything that was raised: JSON for programs, a page for a browser that asks for one."""
+    services: Services = scope["app"].state.services
+    problem = foreseen(scope, error)
+    body = problem_body(problem, services.settings.base_url)
+    if _wants_html(scope):
+        media_type = b"text/html; charset=utf-8"
+        raw = pages.error_page(problem=body, request_id=scope["request_id"]).encode()
+    else:
+        media_type, raw = PROBLEM, orjson.dumps(body)
     headers = [
-        (b"content-type", PROBLEM),
-        (b"content-length", b"%d" % length),
+        (b"content-type", media_type),
+        (b"content-length", b"%d" % len(raw)),
         (b"cache-control", b"no-store"),
     ]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after))
-    if error.status == 401:
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after))
+    if problem.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="fmu-gateway"'))
-    return headers
-
-
-def problem_response(scope: Scope, error: GatewayError) -> Response:
-    """JSON for programs, a page for a browser that asks for one."""
-    services: Services = scope["app"].state.services
-    body = problem_body(error, services.settings.base_url)
-    if _wants_html(scope):
-        response: Response = HTMLResponse(
-            pages.error_page(problem=body, request_id=scope.get("request_id", "")), status_code=error.status
-        )
-        response.headers["cache-control"] = "no-store"
-        if error.retry_after is not None:
-            response.headers["retry-after"] = str(error.retry_after)
-        return response
-    raw = orjson.dumps(body)
-    response = Response(raw, status_code=error.status)
-    response.raw_headers = problem_headers(error, len(raw))
-    return response
+    if isinstance(error, HTTPException):
+        headers += [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]  # Allow
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": raw if scope["method"] != "HEAD" else b""})
 
 
 def _wants_html(scope: Scope) -> bool:
@@ -64,19 +68,6 @@ def _wants_html(scope: Scope) -> bool:
         return False
     accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
     return accept.startswith(b"text/html")
-
-
-def error_response(scope: Scope, error: Exception) -> Response:
-    """The answer to anything that was raised: what is not foreseen says no more than that."""
-    if isinstance(error, GatewayError):
-        return problem_response(scope, error)
-    if not isinstance(error, HTTPException) or error.status_code >= 500:
-        return problem_response(scope, InternalError())
-    method: str = scope["method"]
-    refusal = MethodNotAllowed(f"This address does not take {method}.") if error.status_code == 405 else NotFound()
-    response = problem_response(scope, refusal)
-    response.headers.update(error.headers or {})  # Allow
-    return response
 
 
 async def problem_page(request: Request) -> Response:

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run
 from gateway.domain.runs import RunPlan
-from gateway.errors import GatewayError, InvalidRequest, ModelNotFound, Offer, PaymentRequired, PriceAboveMax
+from gateway.errors import InvalidRequest, ModelNotFound, Offer, PaymentRequired, PriceAboveMax
 from gateway.flows.entitlements import check_spendable, read_entitlement
 from gateway.flows.open_checkout import new_quote
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
@@ -19,7 +18,6 @@ from gateway.flows.services import Services
 from gateway.payments.challenge import offer
 from gateway.web.answers import JsonResponse, result_response
 from gateway.web.limits import Rates, within
-from gateway.web.problems import problem_body, problem_headers
 from gateway.web.requests import Sender, client_address, idempotency_key, identify, negotiate, read_body, read_headers
 
 YES, NO = ("1", "true", ""), ("0", "false")
@@ -38,19 +36,12 @@ class Asked:
 
 
 class Simulate:
-    """The endpoint. Errors become problems here, without passing through Starlette's handlers."""
+    """The endpoint. Its refusals, the 402 among them, are raised and become problems at the edge like all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services: Services = scope["app"].state.services
-        try:
-            await self._answer(services, scope, receive, send)
-        except GatewayError as error:
-            raw = orjson.dumps(problem_body(error, services.settings.base_url))
-            headers = problem_headers(error, len(raw))
-            await send({"type": "http.response.start", "status": error.status, "headers": headers})
-            await send({"type": "http.response.body", "body": raw})
-
-    async def _answer(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["app"].state
+        services: Services = state.services
+        rates: Rates = state.rates
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
         sender = identify(services, headers)
@@ -63,7 +54,6 @@ class Simulate:
         price = services.price_of(model)
         asked = Asked(body, plan, price, token, sender, body.quote_only or _quote_only(scope["query_string"]))
         _check_max_price(asked)
-        rates: Rates = scope["app"].state.rates
         if price.micros and (asked.quote_only or token is None):
             if services.settings.quotes_per_second:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
