@@ -126,8 +126,7 @@ class Loop:
         _require(isinstance(said, dict), f"{url} answered {answer.status_code} without a JSON object")
         assert isinstance(said, dict)
         put(f"HTTP {answer.status_code} {answer.reason_phrase}")
-        put(json.dumps(_shortened({k: v for k, v in said.items() if k in show} if show else said), indent=2))
-        put()
+        put(_pretty({name: said[name] for name in show} if show else said))
         _require(answer.status_code == expect, f"{url} answered {answer.status_code} instead of {expect}")
         return said
 
@@ -138,12 +137,18 @@ def _curl(method: str, url: str, body: Mapping[str, Any] | None) -> str:
     return f"curl -s {shlex.quote(url)} -H 'Content-Type: application/json' \\\n    -d {shlex.quote(json.dumps(body))}"
 
 
+def _pretty(body: Mapping[str, Any]) -> str:
+    """JSON, lists on one line. Shortened are only what nobody pastes: long lists, and the request said again."""
+    text = json.dumps(_shortened(body), indent=2, ensure_ascii=False)
+    flat = re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda each: f"[{' '.join(each[1].split())}]", text)
+    return "\n".join(map(plain, flat.split("\n"))) + "\n"
+
+
 def _shortened(value: Any) -> Any:
-    """Long lists keep their first and last values; everything else is shown whole, so that it can be pasted."""
     if isinstance(value, dict):
-        return {name: _shortened(each) for name, each in value.items()}
+        return {name: "…" if name == "request" else _shortened(each) for name, each in value.items()}
     if isinstance(value, list) and len(value) > 4:
-        return f"[{value[0]}, {value[1]}, … {len(value) - 3} more …, {value[-1]}]"
+        return [value[0], value[1], f"… {len(value) - 3} more …", value[-1]]
     return value
 
 

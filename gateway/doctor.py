@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from gateway.app import read_price_file
 from gateway.client.screen import bold, plain, put
 from gateway.domain.models import did_you_mean
 from gateway.domain.money import STRIPE_MINIMUM, Money
-from gateway.domain.pricing import Prices, read_prices
+from gateway.domain.pricing import Prices
 from gateway.serving import read_settings
 from gateway.settings import Settings
 from gateway.simulation.library import Library
@@ -68,9 +69,9 @@ async def _findings() -> AsyncIterator[Finding]:
     for finding in (*_keys(settings), *_database(settings), *_disk(settings)):
         yield finding
     try:
-        prices = _read_prices(settings)
-    except (OSError, ValueError) as error:
-        yield Finding("price", "", f"PRICING_FILE {settings.pricing_file}: {error}.")
+        prices = read_price_file(settings)
+    except ValueError as error:
+        yield Finding("price", "", f"{error}.")
     if settings.stripe_enabled and not _keys_fault(settings):
         yield await _stripe(settings)
     async for finding in _models(settings, prices):
@@ -130,12 +131,6 @@ async def _stripe(settings: Settings) -> Finding:
     elif ours not in enabled:
         found = f"takes the key; nothing sends events to {ours} yet, but `stripe listen` can"
     return Finding("stripe", found, fix)
-
-
-def _read_prices(settings: Settings) -> Prices:
-    if settings.pricing_file is None:
-        return Prices(settings.default_price)
-    return read_prices(settings.pricing_file.read_text(), settings.default_price)
 
 
 def _price(settings: Settings, prices: Prices, names: list[str], refused: list[str]) -> Iterator[Finding]:

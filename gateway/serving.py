@@ -32,26 +32,32 @@ def serve(host: str | None, port: int | None) -> int:
     """Serves until SIGTERM or SIGINT; the exit code. 2: settings that need fixing, each named on stderr."""
     settings = read_settings(host=host, port=port)
     if isinstance(settings, list):
-        for fault in settings:
-            print(fault, file=sys.stderr)
-        print("Nothing was started. `fmu-gateway doctor` checks everything else, too.", file=sys.stderr)
-        return 2
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        print(
-            f"{settings.host}:{settings.port}: {error.strerror}; choose another with --port or --host.", file=sys.stderr
-        )
-        return 1
-
+        return _refuse(settings)
     gc.enable()  # the command line had switched it off; a server lives long enough to need it
     import uvicorn
 
-    from gateway.app import create_app
+    from gateway.app import create_app, read_price_file
+
+    try:
+        read_price_file(settings)
+        listener = _listen(settings)
+    except ValueError as error:
+        return _refuse([f"{error}."])
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        print(f"{where}: {error.strerror}; choose another with --port or --host.", file=sys.stderr)
+        return 1
+    app = create_app(settings)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Now, not when uvicorn has waited for every answer: those who wait for a payment are to be sent home.
+            if services := getattr(app.state, "services", None):
+                services.draining = True
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         access_log=False,  # the app logs route templates; paths and queries may carry tokens
@@ -62,8 +68,19 @@ def serve(host: str | None, port: int | None) -> int:
     # uvicorn stops gracefully and then raises the signal again: by then stopping has succeeded.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopped)
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
     return 0
+
+
+def _refuse(faults: list[str]) -> int:
+    print(*faults, sep="\n", file=sys.stderr)
+    print("Nothing was started. `fmu-gateway doctor` checks everything else, too.", file=sys.stderr)
+    return 2
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 
 def _stopped(number: int, frame: FrameType | None) -> None:

@@ -143,17 +143,18 @@ def wait_for_token(session_id: str, wait: float, now: Clock) -> Exchange[Token]:
         except (Unreachable, Unavailable) as error:
             if now() >= end:
                 raise
-            rest = getattr(error, "retry_after", None) or pause
+            rest, because = getattr(error, "retry_after", None) or pause, str(error)
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
             if answer.status == 200:
                 return _read(Token, _object(answer))
-            rest = 0.0 if now() - asked >= hold - 1 and hold >= 1 else _retry_after(answer) or 1.0
+            held = hold >= 1 and now() - asked >= hold - 1
+            rest, because = 0.0 if held else _retry_after(answer) or 1.0, ""
             pause = FIRST_PAUSE
         if now() >= end:
             raise WaitedTooLong(session_id, wait)
         if rest:
-            yield Pause(min(rest, max(0.0, end - now())))
+            yield Pause(min(rest, end - now()), because)
 
 
 def run(

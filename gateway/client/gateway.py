@@ -174,7 +174,7 @@ class Gateway:
 
     def _perform(self, step: Call | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            if self._on_pause:
+            if self._on_pause and step.because:
                 self._on_pause(step)
             self._sleep(step.seconds)
             return None
@@ -279,7 +279,7 @@ class AsyncGateway:
 
     async def _perform(self, step: Call | Pause) -> Answer | None:
         if isinstance(step, Pause):
-            if self._on_pause:
+            if self._on_pause and step.because:
                 self._on_pause(step)
             await self._sleep(step.seconds)
             return None

@@ -6,13 +6,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from gateway.settings import SHIPPED_MODELS
 
-WRONG_MODELS = Path(__file__).parents[2] / "data" / "fmus"
 SETTINGS = {
     "PATH": "/usr/bin:/bin",
     "STRIPE_SECRET_KEY": "sk_test_integration",
@@ -65,6 +63,13 @@ def test_serve_names_the_variable_of_a_value_that_is_none(tmp_path):
     assert re.search(r"^PENDING_SESSION_TTL_MINUTES: ", done.stderr, re.M)
 
 
+def test_serve_names_what_is_wrong_in_the_price_file(tmp_path):
+    (tmp_path / "prices.toml").write_text('[prices]\n"msl:VanDerPol" = "cheap"\n')
+    done = gateway("serve", folder=tmp_path, PRICING_FILE=str(tmp_path / "prices.toml"))
+    assert done.returncode == 2
+    assert "PRICING_FILE: msl:VanDerPol: 'cheap' is not a decimal number." in done.stderr
+
+
 def test_serve_refuses_a_live_key_with_a_test_host(tmp_path):
     done = gateway("serve", folder=tmp_path, STRIPE_SECRET_KEY="sk_live_x", STRIPE_API_BASE="http://127.0.0.1:8403")
     assert done.returncode == 2
@@ -111,10 +116,10 @@ def test_doctor_goes_on_when_stripes_settings_are_missing(tmp_path, one_model):
 
 def test_doctor_names_the_model_that_does_not_run(tmp_path, one_model):
     models = shutil.copytree(one_model, tmp_path / "models")
-    shutil.copy(WRONG_MODELS / "test" / "Crashes.fmu", models / "msl")
+    (models / "msl" / "Broken.fmu").write_bytes(b"not even a zip file")
     done = gateway("doctor", folder=tmp_path, STRIPE_ENABLED="false", MODELS_DIR=str(models))
     assert done.returncode == 1
-    assert "msl/Crashes.fmu is not listed" in done.stdout
+    assert "msl/Broken.fmu is not listed" in done.stdout
     assert "1 run here: msl:VanDerPol" in done.stdout
 
 
