@@ -1,5 +1,6 @@
 """Settings: read once from the environment, frozen, refused when a combination is unsafe."""
 
+import ipaddress
 import os
 import re
 from functools import cached_property
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
         if self.database_url and not self.database_url.startswith("sqlite:///"):
             scheme = self.database_url.split(":", 1)[0]
             faults.append(f"DATABASE_URL: {scheme} is not supported yet; use sqlite:///path/to/file.")
+        for network in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                faults.append(f"TRUSTED_PROXIES: {network!r} is no IP address or network.")
         if any(len(secret) < 16 for secret in self.gateway_secret):
             faults.append("GATEWAY_SECRET: each secret needs at least 16 characters; `openssl rand -hex 32` makes one.")
         if not self.stripe_enabled:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.types import Receive, Scope
 
@@ -113,7 +114,7 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
     client = scope.get("client")
     address = client[0] if client else "unknown"
     hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", "").split(",") if hop.strip()]
-    while address in trusted and hops:
+    while hops and _is_within(address, trusted):
         address = hops.pop()
     try:
         parsed = ipaddress.ip_address(address)
@@ -122,3 +123,12 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+@lru_cache(maxsize=1024)
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)
