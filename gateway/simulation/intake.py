@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def unpack(file: Path, directory: Path) -> None:
                 temporary.rename(directory)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise Refused(f"It is no zip archive that can be read: {error}.") from None
 
 
@@ -68,6 +69,8 @@ def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         seen.add(name)
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise Refused(f"{name!r} is a link or a special file.")
+        if entry.header_offset < 0:
+            raise Refused("It is no zip archive that can be read: its beginning is missing.")
         if entry.flag_bits & 1 or entry.compress_type not in {STORED, DEFLATED}:
             raise Refused(f"{name!r} is encrypted or packed in a way other than deflate.")
         if entry.file_size > 1 << 20 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):

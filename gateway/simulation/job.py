@@ -90,4 +90,4 @@ def dtype(model: Model, variable: Variable) -> str:
     if kind == "Enumeration":
         return "<i4" if model.fmi_version == "2.0" else "<i8"
     letter = "f" if kind.startswith("Float") else "u" if kind.startswith("U") else "i"
-    return f"<{letter}{int(kind.lstrip('UFloatIn')) // 8}"
+    return np.dtype(f"<{letter}{int(kind.lstrip('UFloatIn')) // 8}").str

@@ -1,5 +1,7 @@
 """Runs models by name: the shipped ones and the misbehaving ones of tests/data."""
 
+import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,17 @@ class Bench:
     async def run_plan(self, plan: RunPlan) -> Outcome:
         with self.runner.reserve(paid=True) as place:
             return await self.runner.run(plan, self.folder / plan.model.sha256, place)
+
+
+def crashing(file: Path) -> None:
+    """Write an FMU that dies in its default experiment: Crashes, with one that is long enough for that."""
+    with zipfile.ZipFile(FILES["Crashes"]) as good, zipfile.ZipFile(file, "w") as bad:
+        for entry in good.infolist():
+            raw = good.read(entry)
+            if entry.filename == "modelDescription.xml":
+                raw = re.sub(rb'stopTime="[^"]*"', b'stopTime="1000.0"', raw)
+                raw = re.sub(rb'stepSize="[^"]*"', b'stepSize="0.5"', raw)
+            bad.writestr(entry, raw)
 
 
 def column(outcome: Outcome, name: str) -> Any:

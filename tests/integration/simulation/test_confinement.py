@@ -115,9 +115,9 @@ def place() -> Iterator[Path]:
     folder.chmod(0o755)
     (folder / "secret").write_text("sk_live")
     (folder / "secret").chmod(0o644)
+    (folder / "models" / "test").mkdir(parents=True)
     for name in ("BouncingBall", "Crashes"):
-        (folder / "models" / "test").mkdir(parents=True, exist_ok=True)
-        shutil.copy(FILES[name], folder / "models" / "test" / f"{name}.fmu")
+        shutil.copy(FILES[name], folder / "models" / "test")
     (folder / "unpacked" / "mine").mkdir(parents=True)
     (folder / "unpacked" / "mine" / "modelDescription.xml").write_text("<x/>")
     yield folder

@@ -1,0 +1,104 @@
+"""A description becomes a Model with FMI 3.0's names for everything, and survives JSON."""
+
+import zipfile
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway.domain.models import Experiment
+from gateway.simulation import description
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted([*ROOT.glob("gateway/simulation/shipped/*/*.fmu"), *ROOT.glob("tests/data/fmus/*/*.fmu")])
+
+
+def read(tmp_path, text):
+    (tmp_path / "modelDescription.xml").write_text(text)
+    return description.read(tmp_path, "c:M", "0" * 64)
+
+
+def fmi2(variables, rest=""):
+    return f"""<fmiModelDescription fmiVersion="2.0" modelName="M" guid="g">
+        <ModelExchange modelIdentifier="M"/><CoSimulation modelIdentifier="M"/>
+        <TypeDefinitions>
+          <SimpleType name="T"><Real unit="K" min="0" max="400"/></SimpleType>
+          <SimpleType name="E"><Enumeration>
+            <Item name="off" value="1"/><Item name="on" value="2"/>
+          </Enumeration></SimpleType>
+        </TypeDefinitions>{rest}
+        <ModelVariables>{variables}</ModelVariables><ModelStructure/></fmiModelDescription>"""
+
+
+def variable(tmp_path, value, attributes='causality="parameter" variability="fixed"'):
+    text = f'<ScalarVariable name="x" valueReference="0" {attributes}>{value}</ScalarVariable>'
+    return read(tmp_path, fmi2(text)).variables["x"]
+
+
+def test_units_and_bounds_may_stand_on_the_declared_type(tmp_path):
+    x = variable(tmp_path, '<Real declaredType="T" start="300" max="350"/>')
+    assert (x.unit, x.min, x.max, x.start, x.type) == ("K", 0.0, 350.0, 300.0, "Float64")
+
+
+def test_enumerations_have_their_items(tmp_path):
+    x = variable(tmp_path, '<Enumeration declaredType="E" start="2"/>')
+    assert (x.type, x.items, x.start) == ("Enumeration", {"off": 1, "on": 2}, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        ('<Integer start="-3"/>', -3),
+        ('<Boolean start="true"/>', True),
+        ('<Boolean start="0"/>', False),
+        ('<String start="a b"/>', "a b"),
+        ('<Real start="INF"/>', None),
+        ("<Real/>", None),
+    ],
+)
+def test_start_values_have_the_type_of_their_variable(tmp_path, value, start):
+    assert variable(tmp_path, value).start == start
+
+
+def test_co_simulation_is_preferred_where_both_are_there(tmp_path):
+    assert read(tmp_path, fmi2("")).kinds == ("co_simulation", "model_exchange")
+
+
+@pytest.mark.parametrize(
+    ("given", "experiment"),
+    [
+        ("", Experiment(0.0, 1.0, 0.002, None)),
+        ('<DefaultExperiment stopTime="3"/>', Experiment(0.0, 3.0, 0.005, None)),
+        (
+            '<DefaultExperiment startTime="1" stopTime="2" stepSize="0.5" tolerance="1e-4"/>',
+            Experiment(1.0, 2.0, 0.5, 1e-4),
+        ),
+    ],
+)
+def test_the_default_experiment_is_always_complete(tmp_path, given, experiment):
+    assert read(tmp_path, fmi2("", given)).experiment == experiment
+
+
+@pytest.mark.parametrize("given", ['stopTime="0"', 'startTime="5" stopTime="5"', 'stopTime="x"'])
+def test_an_experiment_that_makes_no_sense_is_refused(tmp_path, given):
+    with pytest.raises(ValueError, match="cannot be read"):
+        read(tmp_path, fmi2("", f"<DefaultExperiment {given}/>"))
+
+
+def test_one_start_value_stands_for_every_element_of_an_array(tmp_path):
+    text = """<fmiModelDescription fmiVersion="3.0" modelName="M" instantiationToken="g">
+        <CoSimulation modelIdentifier="M"/><ModelVariables>
+        <Float64 name="one" valueReference="1" causality="parameter" start="2"><Dimension start="3"/></Float64>
+        <Float64 name="all" valueReference="2" causality="parameter" start="1 2"><Dimension start="2"/></Float64>
+        </ModelVariables><ModelStructure/></fmiModelDescription>"""
+    variables = read(tmp_path, text).variables
+    assert (variables["one"].dimensions, variables["one"].start) == ((3,), (2.0, 2.0, 2.0))
+    assert variables["all"].start == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_a_model_survives_json(tmp_path, file):
+    with zipfile.ZipFile(file) as archive:
+        model = read(tmp_path, archive.read("modelDescription.xml").decode())
+    assert model.variables
+    assert description.from_json(orjson.loads(orjson.dumps(description.to_json(model)))) == model
