@@ -233,8 +233,9 @@ def _left(seconds: float) -> str:
 
 
 def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output) -> None:
+    token = token or result.run_token
     if out.csv is not None:
-        content = gateway.result_csv(result.run_id, token or result.run_token)
+        content = gateway.result_csv(result.run_id, token)
         if str(out.csv) == "-":
             sys.stdout.buffer.write(content)
             return
@@ -243,4 +244,4 @@ def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output
     if out.as_json:
         put_json(result.body)
     else:
-        views.show_result(result, with_plot=out.plot is not False)
+        views.show_result(result, token, with_plot=out.plot is not False)

@@ -41,7 +41,7 @@ def _points(times: Sequence[Any], values: Sequence[Any]) -> list[tuple[float, fl
 
 def _label(name: str, units: Mapping[str, str | None]) -> str:
     unit = units.get(name)
-    return plain(f"{name} [{unit}]" if unit else name)
+    return plain(f"{name} [{unit}]" if unit not in (None, "1") else name)
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

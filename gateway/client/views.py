@@ -42,7 +42,7 @@ def show_model(card: ModelCard, variables: Sequence[Mapping[str, Any]]) -> None:
                 v.get("name"),
                 v.get("causality"),
                 _number(v.get("start")),
-                v.get("unit") or "",
+                _unit(v.get("unit")),
                 v.get("description") or "",
             )
             for v in variables
@@ -78,8 +78,8 @@ def show_status(session_id: str, status: PurchaseStatus) -> None:
         message("Spend it on one run: fmu-gateway run MODEL --payment-token TOKEN")
 
 
-def show_result(result: RunResult, *, with_plot: bool) -> None:
-    """Plot, KPIs, the last row, the receipt, and how to get the result again."""
+def show_result(result: RunResult, token: str | None, *, with_plot: bool) -> None:
+    """Plot, KPIs, the last row, the receipt, and how to get the result again with `token`."""
     times = result.data.get("time", ())
     span = f"{_number(times[0])} … {_number(times[-1])} s, {len(times)} rows" if times else "no rows"
     put(f"{bold(plain(result.fmu_id))}  {span}")
@@ -87,32 +87,23 @@ def show_result(result: RunResult, *, with_plot: bool) -> None:
         from gateway.client.plot import plot
 
         put(plot(result, width()))
-    units = result.units
     put_fields([(plain(name), _number(value)) for name, value in result.kpis.items()])
     last = {name: result.data[name][-1] for name in result.columns if result.data.get(name)}
-    put_fields(
-        [("last row", ", ".join(f"{name} = {_number(last[name])} {units.get(name) or ''}".strip() for name in last))]
-    )
-    show_receipt(result)
-
-
-def show_receipt(result: RunResult) -> None:
+    row = [f"{name} = {_number(value)} {_unit(result.units.get(name))}".rstrip() for name, value in last.items()]
+    put_fields([("last row", ", ".join(row))])
     receipt = result.receipt or {}
-    paid = f"{result.amount} {result.currency}" if result.charged else "nothing: this run was free"
     put_fields(
         [
-            ("charged", paid),
+            ("charged", f"{result.amount} {result.currency}" if result.charged else "nothing: this run was free"),
             ("purchase", receipt.get("purchase")),
             ("paid at", receipt.get("paid_at")),
-            ("receipt", receipt.get("receipt_url") or receipt.get("url")),
+            ("receipt", receipt.get("receipt_url")),
             ("result sha256", result.provenance.get("result_sha256")),
             ("run", result.run_id),
-            ("read with", result.run_token),
         ]
     )
-    if result.charged or result.run_token:
-        credential = f" --payment-token {plain(result.run_token)}" if result.run_token else ""
-        message(f"Again, as CSV: fmu-gateway result {plain(result.run_id)}{credential} --csv FILE")
+    credential = f" --payment-token {token}" if token else ""
+    message(f"Again, as CSV: fmu-gateway result {result.run_id}{credential} --csv FILE")
 
 
 def explain(error: GatewayClientError) -> None:
@@ -148,3 +139,8 @@ def _price(card: ModelCard) -> str:
 
 def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else plain(value)
+
+
+def _unit(unit: object) -> str:
+    """FMI's unit of a number without one is "1"."""
+    return "" if unit in (None, "1") else str(unit)
