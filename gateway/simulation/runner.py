@@ -150,14 +150,17 @@ class Runner:
         return ModelError(text[:MODEL_TEXT])
 
     async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
-        """In the model's zygote; a dead one is started again, once."""
+        """In the model's zygote. One that died since its last run is started again, once."""
         for last in (False, True):
             try:
-                return await (await self._zygote(plan, directory)).open_run()
+                zygote = await self._zygote(plan, directory)
             except ZygoteDied as error:
-                self._zygotes.pop((plan.model.sha256, plan.model.kinds[0]), None)
+                raise ModelCrashed(f"The model cannot be loaded: {error}"[:MODEL_TEXT]) from None
+            try:
+                return await zygote.open_run()
+            except ZygoteDied as error:
                 if last:
-                    raise ModelCrashed(f"The model cannot be loaded: {error}"[:MODEL_TEXT]) from None
+                    raise ModelCrashed(f"The model cannot be started: {error}"[:MODEL_TEXT]) from None
         raise AssertionError
 
     async def _zygote(self, plan: RunPlan, directory: Path) -> Zygote:

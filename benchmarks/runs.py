@@ -1,0 +1,133 @@
+"""Runs: the confined run against fmpy.simulate_fmu in one's own process and against the fmpy command line, alternating.
+
+    .venv/bin/python -m benchmarks.runs [--model VanDerPol] [--rounds 40] [--rows 100000]
+
+Prints medians and ratios. DESIGN.md's numbers: confined ≤ 2.0 × documented in-process (aim 0.8), runs per second ≥ 20 ×
+the command line (aim 40), many rows ≥ 3.5 × faster than simulate_fmu (aim 25), dead ≤ 100 ms after the deadline.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fmpy import simulate_fmu
+
+from gateway.domain.runs import RunPlan
+from gateway.errors import SimulationTimeout
+from gateway.simulation.library import Library, trial
+from gateway.simulation.runner import Runner
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
+MISBEHAVING = ROOT / "tests" / "data" / "fmus"
+TIMEOUT = 60.0  # seconds; of the runner that measures speed
+
+
+async def timed(work: Callable[[], Awaitable[object]], into: list[float]) -> None:
+    begun = time.perf_counter()
+    await work()
+    into.append(time.perf_counter() - begun)
+
+
+def line(name: str, seconds: float, base: float | None = None) -> None:
+    ratio = f"{seconds / base:8.2f} ×" if base else ""
+    print(f"  {name:52} {seconds * 1e3:10.2f} ms {ratio}")
+
+
+async def compare(library: Library, runner: Runner, plan: RunPlan, rounds: int) -> tuple[float, float]:
+    """Medians of the confined run and of simulate_fmu as documented, in seconds."""
+    file = str(SHIPPED / plan.model.fmu_id.replace(":", "/")) + ".fmu"
+
+    async def confined() -> None:
+        with runner.reserve(paid=True) as place:
+            await runner.run(plan, library.directory_of(plan.model), place)
+
+    async def in_process() -> None:
+        simulate_fmu(file, stop_time=plan.stop_time, output_interval=plan.step, output=list(plan.outputs))
+
+    times: dict[str, list[float]] = {"confined": [], "in process": []}
+    await confined()
+    await in_process()
+    for _ in range(rounds):
+        await timed(confined, times["confined"])
+        await timed(in_process, times["in process"])
+    return statistics.median(times["confined"]), statistics.median(times["in process"])
+
+
+async def per_second(library: Library, runner: Runner, plan: RunPlan, runs: int) -> float:
+    async def one() -> None:
+        with runner.reserve(paid=True) as place:
+            await runner.run(plan, library.directory_of(plan.model), place)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(runs)))
+    return runs / (time.perf_counter() - begun)
+
+
+def command_lines_per_second(file: Path, runs: int = 4) -> float:
+    command = [sys.executable, "-m", "fmpy", "simulate", str(file)]
+    begun = time.perf_counter()
+    for _ in range(runs // 2):  # two at a time, for two cores
+        pair = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+        for process in pair:
+            process.wait()
+    return runs / (time.perf_counter() - begun)
+
+
+async def kill_delay(folder: Path) -> float:
+    """How long after its deadline a run that loops for ever is over, in seconds."""
+    deadline = 0.5
+    runner = Runner(parallel=1, queued=4, timeout_seconds=deadline, memory_mb=512)
+    library = await Library.open(MISBEHAVING, folder, runner)
+    hangs = library.models["test:Hangs"]
+    plan = replace(trial(hangs), start_values={"hang_at": 0.5})
+    delays = []
+    for _ in range(5):
+        try:
+            with runner.reserve(paid=True) as place:
+                begun = time.perf_counter()
+                await runner.run(plan, library.directory_of(hangs), place)
+        except SimulationTimeout:
+            delays.append(time.perf_counter() - begun - deadline)
+    await runner.close()
+    return max(delays)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="VanDerPol")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rows", type=int, default=100_000)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        runner = Runner(parallel=2, queued=1000, timeout_seconds=TIMEOUT, memory_mb=2048)
+        await runner.start()
+        library = await Library.open(SHIPPED, Path(folder), runner)
+        plan = trial(library.models[f"msl:{chosen.model}"])
+        print(f"{chosen.model}, default experiment; confinement: {runner.level} {runner.missing}")
+        confined, in_process = await compare(library, runner, plan, chosen.rounds)
+        line("simulate_fmu, in process, as documented", in_process)
+        line("confined run", confined, in_process)
+        rate = await per_second(library, runner, plan, 200)
+        command = command_lines_per_second(SHIPPED / "msl" / f"{chosen.model}.fmu")
+        print(f"  runs per second: confined {rate:.0f}, fmpy command line {command:.1f}: {rate / command:.0f} ×")
+        span = plan.stop_time - plan.start_time
+        many = replace(plan, step=span / chosen.rows)
+        confined, in_process = await compare(library, runner, many, 3)
+        print(f"{chosen.rows} rows")
+        line("simulate_fmu, in process", in_process)
+        line("confined run", confined, in_process)
+        print(f"  {in_process / confined:.1f} × faster")
+        await runner.close()
+        print(f"dead {await kill_delay(Path(folder)) * 1e3:.0f} ms after the deadline, at worst")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
