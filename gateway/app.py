@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
+from structlog.tracebacks import ExceptionDictTransformer
 
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
@@ -30,6 +31,9 @@ from gateway.web.limits import Rates
 from gateway.web.routes import ROUTES, TEMPLATES
 
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
+
+# Without the frames' variables: among them are tokens, keys and our own secrets.
+TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 log = structlog.get_logger()
 
@@ -147,7 +151,7 @@ def configure_logging() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            TRACEBACKS,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
