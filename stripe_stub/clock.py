@@ -14,13 +14,17 @@ from typing import Any
 from stripe_stub.store import Store
 
 
+async def _at_once() -> None:
+    """Nothing to wait for."""
+
+
 class Clock:
     """`now()` is in whole seconds since 1970, as everywhere in Stripe's API."""
 
     def __init__(self, store: Store, wall: Callable[[], float] = time.time):
         self._store, self._wall = store, wall
         self._actions: dict[str, Callable[..., Any]] = {}
-        self._quiet: Callable[[], Awaitable[None]] | None = None
+        self._quiet: Callable[[], Awaitable[None]] = _at_once
         self._moving = asyncio.Lock()
         self._changed = asyncio.Event()
         state = store.table("meta").get("clock", {"offset": 0.0, "frozen_at": None})
@@ -49,7 +53,7 @@ class Clock:
         self._actions[name] = action
 
     def when_quiet(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """What a jump waits for between two timers, so that their order is the order of time."""
+        """What a jump waits for before and between timers, so that their order is the order of time."""
         self._quiet = wait
 
     def at(self, due: float, name: str, *args: Any) -> str:
@@ -82,11 +86,11 @@ class Clock:
         """
         async with self._moving:
             back = target < self.time()
+            await self._quiet()
             while (due := self._due()) is not None and due <= target:
                 self._show(max(due, self.time()))
                 self._fire_next(self.time())
-                if self._quiet is not None:
-                    await self._quiet()
+                await self._quiet()
             if back or target > self.time():
                 self._show(target)
 

@@ -184,15 +184,13 @@ class Control:
 
     async def resend_event(self, request: Request, wish: Obj) -> list[Obj]:
         id_ = self.world.get("event", request.path_params["id"])["id"]
-        return [
-            await self.deliveries.resend(row["id"]) for row in [*self.deliveries.log.values()] if row["event"] == id_
-        ]
+        return [await self.deliveries.resend(key) for key in self.world.private(id_)["deliveries"]]
 
     async def make_event(self, request: Request, wish: Obj) -> Obj:
         """Any event anyone can think of, signed and delivered like a true one."""
         envelope = {name: value for name, value in wish.items() if name not in ("type", "object")}
         event = self.world.emit(wish["type"], wish["object"], **envelope)
-        return {"event": event, "webhooks": await self.deliveries.first_answers([event["id"]])}
+        return {"event": event, "webhooks": await self.deliveries.first_answers([event])}
 
     async def raw_webhook(self, request: Request, wish: Obj) -> Obj:
         endpoint: Obj = next(iter(self.world.store.table("webhook_endpoint").values()), {})
@@ -220,9 +218,9 @@ class Control:
 
     async def _told(self, act: Callable[[], Obj]) -> Obj:
         """What `act` made, once its events got their first answers."""
-        before = len(self.world.store.table("event"))
-        made = act()
-        await self.deliveries.first_answers([*self.world.store.table("event")][before:])
+        with self.world.recording() as events:
+            made = act()
+        await self.deliveries.first_answers(events)
         return made
 
     async def settle(self, request: Request, wish: Obj) -> Obj:

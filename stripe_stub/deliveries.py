@@ -50,6 +50,7 @@ class Deliveries:
         self.scripts = Scripts()
         self.signatures_by_stub = False  # sign with the stub's clock instead of the wall's
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, None] = {key: None for key, row in self.log.items() if row["state"] == "held"}
         self._http: Any = None
         world.on_event(self.announce)
         world.clock.on("deliver", self._start)
@@ -61,6 +62,7 @@ class Deliveries:
 
     def announce(self, event: Obj) -> None:
         """A delivery for every endpoint that wants this event."""
+        made: list[str] = []
         for endpoint in self._world.store.table("webhook_endpoint").values():
             wanted = endpoint["enabled_events"]
             if endpoint["status"] != "enabled" or not ("*" in wanted or event["type"] in wanted):
@@ -80,12 +82,17 @@ class Deliveries:
                 "next_at": None,
                 "timer": None,
             }
+            made.append(row["id"])
             self._save(row)
+            if script.reorder:
+                self._held[row["id"]] = None
             if wait:
                 self._later(row, wait)
             else:
                 self._start(row["id"])
         self._world.save(event)
+        self._world.private(event["id"])["deliveries"] = made
+        self._world.save_private(event["id"])
 
     def resume(self) -> None:
         """After a restart: what was in flight is tried again."""
@@ -93,14 +100,9 @@ class Deliveries:
             if row["state"] == "pending" and row["next_at"] is None:
                 self._start(row["id"])
 
-    def succeeded(self, event_id: str) -> bool:
-        """Whether every endpoint that wanted this event has taken it. Scans the log."""
-        return all(row["state"] == "delivered" for row in self.log.values() if row["event"] == event_id)
-
-    async def first_answers(self, event_ids: Iterable[str], within: float = REDIRECT_WITHIN) -> list[Obj]:
+    async def first_answers(self, events: Iterable[Obj], within: float = REDIRECT_WITHIN) -> list[Obj]:
         """Waits until what is being sent of these events has been answered once; gives their rows of the log."""
-        wanted = set(event_ids)
-        rows = [row for row in self.log.values() if row["event"] in wanted]
+        rows = [self.log[key] for event in events for key in self._world.private(event["id"])["deliveries"]]
         tasks = [self._tasks[row["id"]] for row in rows if row["id"] in self._tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=within)
@@ -144,6 +146,7 @@ class Deliveries:
 
     def _start(self, delivery_id: str) -> None:
         row = self.log[delivery_id]
+        self._held.pop(delivery_id, None)
         self._cancel_timer(row)
         task = asyncio.get_running_loop().create_task(self._attempt(row))
         self._tasks[delivery_id] = task
@@ -205,10 +208,9 @@ class Deliveries:
         """Something has arrived at this endpoint: what was held back for it may go now."""
         if row["script"]["reorder"]:
             return
-        for held in list(self.log.values()):
-            if held["state"] == "held" and held["endpoint"] == row["endpoint"] and held["id"] not in self._tasks:
-                held["state"] = "pending"
-                self._start(held["id"])
+        for key in [key for key in self._held if self.log[key]["endpoint"] == row["endpoint"]]:
+            self.log[key]["state"] = "pending"
+            self._start(key)
 
     async def _post(self, url: str, body: bytes, header: str | None) -> Obj:
         import httpx  # late: it takes longer to load than the stub has for starting

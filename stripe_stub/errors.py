@@ -66,7 +66,6 @@ class KeyInUse(StripeError):
     """Another request with this idempotency key is running."""
 
     status = 409
-    type = "idempotency_error"
 
 
 class KeyMisused(StripeError):

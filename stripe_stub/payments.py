@@ -13,14 +13,14 @@ from stripe_stub.world import Obj, World
 
 @dataclass(frozen=True)
 class Outcome:
-    """`result` is paid, processing, declined or challenge; `error` says why it was declined; `events` are the ids
-    made.
+    """`result` is paid, processing, declined or challenge; `error` says why it was declined; `events` are
+    those it made.
     """
 
     result: str
     session: Obj
     error: Obj | None = None
-    events: tuple[str, ...] = ()
+    events: tuple[Obj, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,9 @@ def pay(world: World, session: Obj, means: Means, buyer: Buyer, *, challenge: st
     """
     if session["status"] != "open":
         raise Invalid(f"This Checkout Session is not open: its status is {session['status']}.")
-    before = len(world.store.table("event"))
-    result, error = _attempt(world, session, means, buyer, challenge)
-    made = tuple(world.store.table("event"))[before:]
-    return Outcome(result, session, error, made)
+    with world.recording() as made:
+        result, error = _attempt(world, session, means, buyer, challenge)
+    return Outcome(result, session, error, tuple(made))
 
 
 def _attempt(world: World, session: Obj, means: Means, buyer: Buyer, challenge: str) -> tuple[str, Obj | None]:

@@ -128,6 +128,8 @@ class Wire:
                 status, body = self._execute(visit)
             if fault and fault.when == "after":
                 self.world.store.commit()
+                if key:
+                    self.keys.end(key)  # it is done; only the answer is not
                 await self._strike(fault, visit.request)
             return status, body
         finally:

@@ -7,7 +7,8 @@ plain functions `(world, params) -> object`; none of them awaits, so each is ato
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class World:
             None  # which request makes the events right now; none for the clock's
         )
         self._listener: Callable[[Obj], None] = lambda event: None
+        self._record: list[Obj] | None = None
         self._seed = self.store.table("meta").setdefault("seed", seed)
         self._count = self.store.table("meta").setdefault("ids", 0)
         self.store.put("meta", "seed", self._seed)
@@ -84,6 +86,16 @@ class World:
     def on_event(self, listener: Callable[[Obj], None]) -> None:
         self._listener = listener
 
+    @contextmanager
+    def recording(self) -> Iterator[list[Obj]]:
+        """The events that are made inside the `with` block, which must not await."""
+        made: list[Obj] = []
+        self._record = made
+        try:
+            yield made
+        finally:
+            self._record = None
+
     def emit(self, type_: str, obj: Obj, previous: Obj | None = None, **fields: Any) -> Obj:
         """Record what happened, with the object as it is now, and tell the listener. `fields` overwrite the
         envelope's.
@@ -104,5 +116,7 @@ class World:
             **fields,
         }
         self.add(event)
+        if self._record is not None:
+            self._record.append(event)
         self._listener(event)
         return event
