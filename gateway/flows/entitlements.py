@@ -34,8 +34,8 @@ def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Tok
     return purchase, token
 
 
-def check_spendable(services: Services, token_text: str, purchase: Purchase, token: Token) -> int:
-    """The generation to hold. Raises what the token's state says; state before expiry, since it says more."""
+def check_ready(services: Services, token: Token) -> None:
+    """Raises what the state of a token says that is not ready."""
     url = run_url(services, token.run_id) if token.run_id else None
     match token.state:
         case TokenState.HELD:
@@ -46,10 +46,13 @@ def check_spendable(services: Services, token_text: str, purchase: Purchase, tok
             raise TokenRefunded()
         case TokenState.FROZEN | TokenState.REVOKED:
             raise TokenRevoked()
+
+
+def check_alive(services: Services, token_text: str, token: Token) -> None:
+    """TokenExpired for a string past its expiry or of an earlier generation."""
     read = read_token(services.statements, token_text)
     if read is None or read[1] != token.generation or token.expires_at <= services.now():
         raise TokenExpired()
-    return token.generation
 
 
 def may_read(services: Services, run: Run, *, account_id: str | None, credentials: tuple[str, ...]) -> bool:

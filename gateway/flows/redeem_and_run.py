@@ -21,7 +21,7 @@ from gateway.errors import (
     StorageFull,
     TokenDoesNotCover,
 )
-from gateway.flows.entitlements import check_spendable, read_entitlement, run_url
+from gateway.flows.entitlements import check_alive, check_ready, read_entitlement, run_url
 from gateway.flows.services import Services
 from gateway.simulation.places import Place
 from gateway.simulation.runner import Outcome
@@ -48,9 +48,10 @@ async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, ide
     payer = purchase.account_id or token.id
     if (replayed := _replay(services, payer, idem_key, plan)) is not None:
         return replayed
-    generation = check_spendable(services, token_text, purchase, token)
+    check_ready(services, token)
     if services.library.by_sha256(purchase.fmu_sha256) is None:
         await withdraw(services, purchase)
+    check_alive(services, token_text, token)
     if purchase.fmu_sha256 != plan.model.sha256:
         raise TokenDoesNotCover(f"This token pays for a run of {purchase.fmu_id}, not of {plan.model.fmu_id}.")
     run = _new_run(
@@ -59,7 +60,7 @@ async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, ide
 
     def hold() -> Awaitable[None]:
         return services.store.hold(
-            run, token_id=token.id, generation=generation, livemode=services.settings.livemode, now=services.now()
+            run, token_id=token.id, generation=token.generation, livemode=services.settings.livemode, now=services.now()
         )
 
     try:
@@ -69,7 +70,8 @@ async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, ide
         if (replayed := _replay(services, payer, idem_key, plan)) is not None:
             return replayed
         purchase, token = read_entitlement(services, token_text)
-        check_spendable(services, token_text, purchase, token)
+        check_ready(services, token)
+        check_alive(services, token_text, token)
         raise RunInProgress() from None
 
 

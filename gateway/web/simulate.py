@@ -1,5 +1,6 @@
 """POST /simulate: a quote or a run. A plain ASGI endpoint, since the unpaid quote is what strangers ask for most."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,8 +11,8 @@ from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run
 from gateway.domain.runs import RunPlan
-from gateway.errors import InvalidRequest, ModelNotFound, Offer, PaymentRequired, PriceAboveMax
-from gateway.flows.entitlements import check_spendable, read_entitlement
+from gateway.errors import InvalidRequest, ModelNotFound, Offer, PaymentRequired, PriceAboveMax, TokenInvalid
+from gateway.flows.entitlements import check_ready, read_entitlement
 from gateway.flows.open_checkout import new_quote
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
 from gateway.flows.services import Services
@@ -44,6 +45,7 @@ class Simulate:
         rates: Rates = state.rates
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
+        key = idempotency_key(headers)
         sender = identify(services, headers)
         raw = await read_body(receive, services.settings.max_body_kib * 1024)
         body = parse(SimulateBody, raw)
@@ -59,7 +61,6 @@ class Simulate:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
                 within(rates.quotes, address, "quotes")
             raise _quote(services, asked)
-        key = idempotency_key(headers)
         if price.micros and token is not None:
             try:
                 finished = await redeem_and_run(services, plan, token, key)
@@ -83,10 +84,10 @@ async def find_model(services: Services, fmu_id: str, token: str | None = None) 
     model = services.library.get(fmu_id)
     if model is not None:
         return model
-    if token is not None:
-        purchase, row = read_entitlement(services, token)
+    with contextlib.suppress(TokenInvalid):
+        purchase, row = read_entitlement(services, token or "")
         if purchase.fmu_id == fmu_id and services.library.by_sha256(purchase.fmu_sha256) is None:
-            check_spendable(services, token, purchase, row)
+            check_ready(services, row)
             await withdraw(services, purchase)
     near = did_you_mean(fmu_id, services.library.models)
     raise ModelNotFound(f"There is no model called {fmu_id!r}.", field="fmu_id", did_you_mean=near)
