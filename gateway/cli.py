@@ -46,7 +46,7 @@ class Help(LightGroup):
     """Typer's plain help with the commands in two groups; its rich help takes 250 ms to draw."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        commands = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        commands: list[Any] = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
         for panel in (BUY, SELL):
             shown = [each for each in commands if getattr(each, "rich_help_panel", None) == panel]
             with formatter.section(panel):
