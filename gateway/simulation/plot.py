@@ -105,7 +105,7 @@ def _read(
     series = [
         Series(
             name=_shorten(_clean(name)),
-            unit=_clean(units.get(name) or "")[:16],
+            unit=_clean("" if units.get(name) == "1" else units.get(name) or "")[:16],  # FMI's "1": none
             color=PALETTE[index],
             dash="6 3" if index >= 4 else "",  # the second four also differ for who does not see colours
             values=_finite(array)[order],

@@ -52,6 +52,12 @@ def test_axes_carry_round_numbers_names_and_units() -> None:
     assert {"msl:Example", "h [m]", "[m]", "time [s]", "0", "0.5", "1.0", "2.0"} <= set(shown)
 
 
+def test_a_dimensionless_unit_is_not_written() -> None:
+    shown = labels(draw(x=[1.0, 2.0, 3.0], y=[1.0, 2.0, 3.0], units={"x": "1", "y": None}))
+    assert {"x", "y"} <= set(shown)
+    assert not [label for label in shown if "[1]" in label]
+
+
 def test_series_of_different_units_get_their_own_scale() -> None:
     svg = draw(T=[293.0, 294.0, 295.0], P=[0.0, 1000.0, 2000.0], units={"T": "K", "P": "W"})
     assert {"[K]", "[W]"} <= set(labels(svg))
