@@ -1,6 +1,7 @@
 """Connection: one thread writes. Operations wait in a queue, share a transaction, and are answered after its commit."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -11,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import aiosql
 import structlog
 
-from gateway.errors import Busy, OutcomeUnknown, StorageFull
+from gateway.errors import Busy, Draining, OutcomeUnknown, StorageFull
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class Writer:
 
     def __init__(self, path: Path):
         self.batches = 0
+        self._closed = False
+        self._door = threading.Lock()  # nothing is put behind the end of the queue, where nobody would answer it
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._db = connect(path)
         try:
@@ -74,12 +77,17 @@ class Writer:
         """Run `operation(db, …)` and answer once it is on disk. Raises what it raised: then it changed nothing."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put((loop, future, lambda db: operation(db, *args, **kwargs)))
+        with self._door:
+            if self._closed:
+                raise Draining()
+            self._jobs.put((loop, future, lambda db: operation(db, *args, **kwargs)))
         return await future
 
     def close(self) -> None:
-        """Finish what is waiting, then close. Blocks."""
-        self._jobs.put(None)
+        """Finish what is waiting, then close; what comes later is refused. Blocks."""
+        with self._door:
+            self._closed = True
+            self._jobs.put(None)
         self._thread.join()
 
     def _work(self) -> None:
@@ -120,7 +128,8 @@ class Writer:
         except Exception as error:
             log.error("commit_failed", error=str(error), operations=len(operations))
             if db.in_transaction:
-                db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # the thread must live to answer the next ones
+                    db.execute("ROLLBACK")
             return [_refusal(error)] * len(operations)
 
     def _one(self, operation: Callable[[Database], Any]) -> Any:
