@@ -158,8 +158,9 @@ def _depth(root: Any) -> int:
 
 
 def binary_folder(version: str) -> str:
-    """Where this machine's library stands. FMI 2.0 knows no architecture: FMPy looks in linux64 for every one."""
-    return "binaries/linux64" if version.startswith("2.") else f"binaries/{platform.machine()}-linux"
+    """Where this machine's library stands. FMI 2.0 has a name for x86-64 only: elsewhere it borrows FMI 3.0's."""
+    machine = platform.machine()
+    return "binaries/linux64" if version.startswith("2.") and machine == "x86_64" else f"binaries/{machine}-linux"
 
 
 def _check_binary(archive: zipfile.ZipFile, libraries: dict[str, str]) -> None:

@@ -27,6 +27,8 @@ from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
 MUCH_OF_MEMORY = 0.5  # a crash with this share of the limit resident is called running out of memory
+FMPY_VERSION = importlib.metadata.version("fmpy")
+PLATFORM = f"{platform.machine()}-{platform.system().lower()}"
 OUT_OF_MEMORY = re.compile(
     r"out of memory|(memory|alloc\w*)\b.{0,20}\bfail|fail\w*.{0,20}\balloc|bad_alloc|no memory", re.I
 )
@@ -207,6 +209,6 @@ class Runner:
             "solver": "CVode" if kind == "model_exchange" else "the model's own",
             "step": plan.step,
             "tolerance": plan.model.experiment.tolerance,
-            "fmpy_version": importlib.metadata.version("fmpy"),
-            "platform": f"{platform.machine()}-{platform.system().lower()}",
+            "fmpy_version": FMPY_VERSION,
+            "platform": PLATFORM,
         }

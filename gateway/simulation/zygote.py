@@ -78,6 +78,8 @@ class Loaded:
     def __init__(self, directory: str, kind: str) -> None:
         from fmpy import fmi2, fmi3, read_model_description
 
+        from gateway.simulation.intake import binary_folder
+
         self.directory, self.kind, self.log = directory, kind, Log()
         self.system_calls = seccomp.program(zygote=False)
         self.description = read_model_description(directory, validate=False)
@@ -85,16 +87,29 @@ class Loaded:
         self.is_fmi2 = self.description.fmiVersion == "2.0"
         slave, model = (fmi2.FMU2Slave, fmi2.FMU2Model) if self.is_fmi2 else (fmi3.FMU3Slave, fmi3.FMU3Model)
         interface: Any = self.description.coSimulation if co_simulation else self.description.modelExchange
+        folder = f"{directory}/{binary_folder(self.description.fmiVersion)}"
         self.fmu = (slave if co_simulation else model)(
             guid=self.description.guid,
             modelIdentifier=interface.modelIdentifier,
             unzipDirectory=directory,
+            libraryPath=f"{folder}/{interface.modelIdentifier}.so",
             instanceName=interface.modelIdentifier,
         )
         categories = {category.name for category in self.description.logCategories}
         self.categories = sorted(categories & {"logStatusError", "logStatusFatal"})
         if self.is_fmi2:
             self.callbacks = _callbacks(self.log)
+        if co_simulation:
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        """What every run would do first, and numpy and ctypes remember from then on; no call reaches the FMU."""
+        from gateway.simulation.stepper import FMI2, FMI3, Stepper
+
+        kinds = FMI2 if self.is_fmi2 else FMI3
+        names = [v.name for v in self.description.modelVariables if v.causality == "output" and v.type in kinds]
+        nothing = {"start_time": 0.0, "stop_time": 1.0, "step": 0.5, "rows": 3, "signals": [], "record": names[:1]}
+        Stepper(self.fmu, self.description, nothing)
 
     def run(self, job: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Times and columns. Any exception is the model's failure."""
@@ -223,7 +238,7 @@ def main() -> NoReturn:
     import fmpy.validation
     import lxml.etree  # noqa: F401
 
-    from gateway.simulation import frame, stepper  # noqa: F401
+    from gateway.simulation import frame, intake, stepper  # noqa: F401
 
     if kind == "model_exchange":
         import fmpy.sundials  # noqa: F401
