@@ -1,7 +1,10 @@
 """Runs models by name: the shipped ones and the misbehaving ones of tests/data."""
 
+import asyncio
+import os
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,3 +59,31 @@ def crashing(file: Path) -> None:
 
 def column(outcome: Outcome, name: str) -> Any:
     return outcome.result.arrays[outcome.result.columns.index(name)]
+
+
+def descendants(parent: int) -> set[int]:
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z":
+            parents[int(entry)] = int(fields[1])
+    found = {parent}
+    while more := {pid for pid, of in parents.items() if of in found} - found:
+        found |= more
+    return found - {parent}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Other processes need a moment; one that never comes or goes is what the caller's assertion then shows."""
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+
+
+async def settled(count: int, before: set[int]) -> set[int]:
+    await until(lambda: len(descendants(os.getpid()) - before) <= count)
+    return descendants(os.getpid()) - before

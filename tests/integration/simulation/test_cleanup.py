@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from simulation_bench import Bench
+from simulation_bench import Bench, descendants, settled, until
 
 from gateway.errors import RunFailed
 from gateway.simulation.runner import Runner
@@ -20,36 +18,8 @@ KINDS = {
 }
 
 
-def descendants(parent: int) -> set[int]:
-    parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[0] != "Z":
-            parents[int(entry)] = int(fields[1])
-    found = {parent}
-    while more := {pid for pid, of in parents.items() if of in found} - found:
-        found |= more
-    return found - {parent}
-
-
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Other processes need a moment; one that never comes or goes is what the caller's assertion then shows."""
-    for _ in range(200):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-
-
-async def settled(count: int, before: set[int]) -> set[int]:
-    await until(lambda: len(descendants(os.getpid()) - before) <= count)
-    return descendants(os.getpid()) - before
 
 
 async def test_runs_of_every_kind_leave_no_process_and_no_descriptor(folder):
