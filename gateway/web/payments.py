@@ -16,7 +16,7 @@ from gateway.domain.tokens import TokenState, sign_token
 from gateway.errors import (
     Consumed,
     Expired,
-    GatewayError,
+    Gone,
     InvalidRequest,
     PrefetchRefused,
     PurchaseNotFound,
@@ -232,7 +232,7 @@ async def success(request: Request) -> Response:
     purchase = await follow_purchase(services, purchase.id, 0) or purchase
     try:
         body = await purchase_answer(services, purchase)
-    except GatewayError as gone:
+    except Gone as gone:
         body = {"status": gone.code, **gone.fields}
     if not (purchase.account_id is None and _is_the_browser_that_paid(services, request, purchase)):
         body.pop("payment_token", None)

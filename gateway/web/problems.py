@@ -10,15 +10,16 @@ from starlette.types import Scope, Send
 
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound
 from gateway.flows.services import Services
+from gateway.settings import Settings
 from gateway.web import pages
 
 PROBLEM = b"application/problem+json"
 
 
-def problem_body(error: GatewayError, base_url: str) -> dict[str, Any]:
+def problem_body(error: GatewayError, settings: Settings) -> dict[str, Any]:
     """The members of RFC 9457, our code, what this kind of error adds, and the way out."""
-    return {
-        "type": f"{base_url}/problems/{error.code}",
+    body = {
+        "type": f"{settings.base_url}/problems/{error.code}",
         "title": error.title,
         "status": error.status,
         "code": error.code,
@@ -26,6 +27,9 @@ def problem_body(error: GatewayError, base_url: str) -> dict[str, Any]:
         **error.fields,
         "next_step": error.next_step,
     }
+    if settings.support_contact:
+        body["support_contact"] = settings.support_contact
+    return body
 
 
 def foreseen(scope: Scope, error: Exception) -> GatewayError:
@@ -42,7 +46,7 @@ async def send_problem(scope: Scope, error: Exception, send: Send) -> None:
     """The answer to anything that was raised: JSON for programs, a page for a browser that asks for one."""
     services: Services = scope["app"].state.services
     problem = foreseen(scope, error)
-    body = problem_body(problem, services.settings.base_url)
+    body = problem_body(problem, services.settings)
     if _wants_html(scope):
         media_type = b"text/html; charset=utf-8"
         raw = pages.error_page(problem=body, request_id=scope["request_id"]).encode()

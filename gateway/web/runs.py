@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.domain.runs import RunState
-from gateway.errors import RunNotFound
-from gateway.flows.entitlements import may_read
+from gateway.errors import RunInProgress, RunNotFound
+from gateway.flows.entitlements import may_read, run_url
 from gateway.flows.services import Services
 from gateway.simulation.plot import plot_svg
 from gateway.simulation.results import ARROW, CSV, PARQUET
@@ -32,8 +32,7 @@ async def result(request: Request) -> Response:
     media_type = FORMS.get(request.path_params["form"])
     if media_type is None:
         raise RunNotFound(f"A result is there as {', '.join(FORMS)}.")
-    if found.state is not RunState.SUCCEEDED:
-        return unfinished_response(services, found)
+    _check_finished(services, found)
     response = await result_response(services, found, media_type)
     name = f"{found.id}.{request.path_params['form']}"
     response.headers["content-disposition"] = f'attachment; filename="{name}"'
@@ -43,8 +42,7 @@ async def result(request: Request) -> Response:
 async def plot(request: Request) -> Response:
     """GET /runs/{run_id}/plot.svg."""
     services, found = _readable(request)
-    if found.state is not RunState.SUCCEEDED:
-        return unfinished_response(services, found)
+    _check_finished(services, found)
     stored = await read_result(services, found)
     svg = await asyncio.to_thread(
         plot_svg,
@@ -54,6 +52,14 @@ async def plot(request: Request) -> Response:
         title=found.fmu_id,
     )
     return Response(svg, media_type="image/svg+xml", headers={"cache-control": "no-store"})
+
+
+def _check_finished(services: Services, found: Run) -> None:
+    """A file is there only after success; GET /runs/{run_id} tells of every state."""
+    if found.state is RunState.RUNNING:
+        raise RunInProgress(run_url=run_url(services, found.id))
+    if found.state is RunState.FAILED:
+        raise RunNotFound("This run failed, so it has no result. It was not charged.")
 
 
 def _readable(request: Request) -> tuple[Services, Run]:

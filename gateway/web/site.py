@@ -11,6 +11,8 @@ from gateway.simulation.plot import plot_svg
 from gateway.web import pages
 from gateway.web.answers import JsonResponse
 
+READY_AGAIN_SECONDS = 10
+
 
 async def landing(request: Request) -> Response:
     """GET /."""
@@ -97,7 +99,8 @@ async def ready(request: Request) -> Response:
         "models": len(services.library.models),
         "livemode": settings.livemode,
     }
-    return JsonResponse(body, status_code=200 if able else 503, headers={"cache-control": "no-store"})
+    headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": str(READY_AGAIN_SECONDS)})
+    return JsonResponse(body, status_code=200 if able else 503, headers=headers)
 
 
 def _fields(alarms: Any) -> dict[str, int]:
