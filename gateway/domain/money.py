@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 
 MICROS = 1_000_000
+ONE = Decimal(1)
+EXACT = Context(traps=[Inexact])  # a digit beyond its precision is refused, not rounded away
 
 # Source: docs.stripe.com/currencies, "zero-decimal" and "three-decimal currencies".
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
@@ -58,10 +60,10 @@ class Money:
             raise ValueError(f"{text!r} is not a decimal number") from None
         if not value.is_finite() or value < 0 or value >= 10**9:
             raise ValueError(f"{text!r} is not an amount of money")
-        micros = value * MICROS
-        if micros != int(micros):
-            raise ValueError(f"{text!r} has more than six decimals")
-        return cls(int(micros), currency)
+        try:
+            return cls(int(EXACT.quantize(EXACT.multiply(value, MICROS), ONE)), currency)
+        except Inexact:
+            raise ValueError(f"{text!r} has more than six decimals") from None
 
     @property
     def minor(self) -> int:

@@ -107,8 +107,9 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     _check_times(start, stop, step)
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
-    recorded = len({*outputs, *(kpi.variable for kpi in kpis)}) if kpis else len(outputs)
-    _check_size(start, stop, step, recorded, limits)
+    recorded = {*outputs, *(kpi.variable for kpi in kpis)} if kpis else outputs
+    columns = sum(math.prod(model.variables[name].dimensions) for name in recorded)
+    _check_size(start, stop, step, columns, limits)
     return RunPlan(
         model=model,
         start_time=start,
