@@ -40,27 +40,26 @@ class News:
     """Wakes those who wait for something to happen to a purchase."""
 
     def __init__(self) -> None:
-        self._events: dict[str, tuple[asyncio.Event, int]] = {}
+        self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def tell(self, purchase_id: str) -> None:
-        if purchase_id in self._events:
-            self._events[purchase_id][0].set()
+        for event in self._waiting.pop(purchase_id, ()):
+            event.set()
 
     async def wait(self, purchase_id: str, seconds: float) -> None:
         """Returns at the next news, or after `seconds`."""
-        event, waiting = self._events.get(purchase_id, (asyncio.Event(), 0))
-        self._events[purchase_id] = (event, waiting + 1)
+        event = asyncio.Event()
+        self._waiting.setdefault(purchase_id, set()).add(event)
         try:
             async with asyncio.timeout(seconds):
                 await event.wait()
         except TimeoutError:
             pass
         finally:
-            _, waiting = self._events[purchase_id]
-            if waiting == 1 or event.is_set():
-                self._events.pop(purchase_id, None)
-            else:
-                self._events[purchase_id] = (event, waiting - 1)
+            others = self._waiting.get(purchase_id, set())
+            others.discard(event)
+            if not others:
+                self._waiting.pop(purchase_id, None)
 
 
 @dataclass
