@@ -113,6 +113,6 @@ class LocalStripeApp:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await ticking
-            self.faults.clear()
+            await self.faults.clear()
             await self.deliveries.close()
             self.world.store.close()

@@ -104,7 +104,7 @@ class Control:
     async def reset(self, request: Request, wish: Obj) -> Obj:
         """Forget everything but the first webhook endpoint, the one of the command line; the clock is the wall's."""
         await self.deliveries.quiet()
-        self.wire.faults.clear()
+        await self.wire.faults.clear()
         self.deliveries.scripts.clear()
         self.deliveries.signatures_by_stub = False
         store = self.world.store
@@ -142,7 +142,7 @@ class Control:
         return asdict(self.wire.faults.add(wish))
 
     async def clear_faults(self, request: Request, wish: Obj) -> list[Obj]:
-        self.wire.faults.clear()
+        await self.wire.faults.clear()
         return []
 
     async def clock(self, request: Request, wish: Obj) -> Obj:

@@ -3,6 +3,8 @@ took effect.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -37,6 +39,9 @@ class Faults:
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
         self._count = 0
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._cleared = asyncio.Event()
 
     def add(self, wish: dict[str, Any]) -> Fault:
@@ -90,10 +95,24 @@ class Faults:
         """Until the faults are cleared."""
         await self._cleared.wait()
 
-    def clear(self) -> None:
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around a call that may hang, so that `clear` can wait for its end."""
+        self._open += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
+
+    async def clear(self) -> None:
+        """Forget all faults and cut what hangs; when this returns, its idempotency keys are free."""
         self._waiting.clear()
         self._cleared.set()
         self._cleared = asyncio.Event()
+        await self._idle.wait()
 
     def describe(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._waiting]

@@ -4,12 +4,13 @@ headers.
 
 import asyncio
 import copy
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -97,7 +98,8 @@ class Wire:
         call["fault"] = fault.kind if fault else None
         visit = Visit(request, endpoint, fault, call, call["idempotency_key"] if request.method == "POST" else None)
         try:
-            status, body = await self._work(visit)
+            with self.faults.watched() if fault and fault.kind == "hang" else nullcontext():
+                status, body = await self._work(visit)
         except StripeError as error:
             status, body = error.status, _dump(error.body(call["request_id"]))
         finally:
@@ -276,4 +278,4 @@ async def _params(request: Request) -> Obj:
 
 
 def _dump(obj: Obj) -> str:
-    return json.dumps(obj, indent=2)
+    return orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode()

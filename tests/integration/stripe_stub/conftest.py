@@ -1,4 +1,4 @@
-"""A local Stripe whose every answer and event is held against Stripe's own types, and a receiver that keeps its mail."""
+"""A local Stripe whose every answer and event is held against Stripe's own types, and a receiver of webhooks."""
 
 import http.server
 import json
@@ -128,7 +128,10 @@ def _receiver() -> Iterator["Receiver"]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 256  # the default of 5 makes the kernel drop connections when many come at once
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     kept.url = f"http://127.0.0.1:{server.server_port}/hook"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
