@@ -4,7 +4,6 @@ Archive, then description, then binary, each before the next is touched. Faults 
 """
 
 import math
-import os
 import platform
 import re
 import shutil
@@ -195,4 +194,5 @@ def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], directory
                 left -= len(part)
             if left or source.read(1):
                 raise Refused(f"{entry.filename!r} is not as long as the archive says.")
-        os.chmod(target, 0o644)
+    for path in (directory, *directory.rglob("*")):  # a run belongs to another user than the gateway if that is root
+        path.chmod(0o755 if path.is_dir() else 0o644)

@@ -32,7 +32,7 @@ class Library:
     @classmethod
     async def open(cls, directory: Path, workspace: Path, runner: Runner) -> "Library":
         """Every <directory>/<collection>/<Name>.fmu, unpacked into the workspace once, each tried unless it was tried
-        by the same gateway and FMPy before. OSError if the workspace cannot be written."""
+        by the same gateway and FMPy before. OSError if there can be no workspace."""
         workspace = await asyncio.to_thread(_make, workspace)
         files = await asyncio.to_thread(_scan, directory)
         bound = asyncio.Semaphore(runner.parallel)
@@ -83,6 +83,8 @@ async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
         return str(refusal)
     except ValueError as error:
         return str(error)
+    except OSError as error:
+        return f"It cannot be read or unpacked: {error.strerror}."
     except RunFailed as failure:
         return f"Its default experiment does not run here: {failure.detail}"
     header = {"model": description.to_json(model), "versions": _versions()}

@@ -31,7 +31,7 @@ ZYGOTE_CPU_SECONDS = 600  # a hostile constructor may leave a spinning thread be
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, *arguments: int | bytes | None) -> int:
+def _call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     result: int = getattr(_libc, name)(*wide)
     if result < 0:
@@ -85,11 +85,11 @@ def no_new_privileges() -> None:
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def drop_privileges(uid: int) -> None:
+def drop_privileges(uid: int, *, may_read: bool) -> None:
     """root becomes `uid`; whoever it was, no capability is left but one.
 
-    CAP_DAC_READ_SEARCH stays with root's: landlock already names every readable file, and a Python or a workspace below
-    a 0700 home could not be read afterwards without it. Who has no namespace but his own loses what that gave him.
+    With `may_read` root's keep CAP_DAC_READ_SEARCH: landlock already names every readable file, and a Python or a
+    workspace below a 0700 home could not be read afterwards without it.
     """
     keep = 0
     if os.geteuid() == 0:
@@ -97,8 +97,11 @@ def drop_privileges(uid: int) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-        keep = 1 << CAP_DAC_READ_SEARCH
+        keep = 1 << CAP_DAC_READ_SEARCH if may_read else 0
     header = struct.pack("<Ii", CAPABILITY_VERSION_3, 0)
+    now = ctypes.create_string_buffer(24)  # effective, permitted, inheritable, of 32 capabilities and of the next 32
+    _call("capget", header, now)
+    keep &= struct.unpack("<6I", now.raw)[1]  # a container's root may lack it
     _call("capset", header, struct.pack("<6I", keep, keep, 0, 0, 0, 0))
 
 
@@ -147,7 +150,7 @@ def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool) -> lis
     no_new_privileges()
     layers: dict[str, Callable[[], None]] = {
         "landlock": lambda: landlock([*readable_libraries(), directory]),
-        "privileges": lambda: drop_privileges(uid),
+        "privileges": lambda: drop_privileges(uid, may_read=not any(m.startswith("landlock") for m in missing)),
         "seccomp": lambda: filter_system_calls(seccomp.program(zygote=True)),
     }
     for name, layer in layers.items():

@@ -48,6 +48,8 @@ class Zygote:
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
         self._process, self._control = process, control
+        # Process.terminate would look whether it ended, and so take its status away from the event loop.
+        self._keeper: int | None = os.pidfd_open(process.pid)
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._ended: dict[int, asyncio.Future[Ended | None]] = {}
@@ -134,25 +136,29 @@ class Zygote:
             self.alive = False
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()  # its keeper kills what is left
+            self._signal(signal.SIGTERM)  # its keeper kills what is left
         for future in self._ended.values():
             if not future.done():
                 future.set_result(None)
         self._ended.clear()
 
+    def _signal(self, number: int) -> None:
+        if self._keeper is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._keeper, number)
+
     async def close(self) -> None:
         """Returns when no process of it is left."""
         self.lose()
-        for end in (self._process.terminate, self._process.kill):
-            try:
-                async with asyncio.timeout(FAREWELL_SECONDS):
-                    await self._process.wait()
-                return
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    end()
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
         await self._process.wait()
+        if self._keeper is not None:
+            os.close(self._keeper)
+            self._keeper = None
 
 
 class RunProcess:

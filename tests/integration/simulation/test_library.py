@@ -104,6 +104,13 @@ async def test_one_model_under_two_names_is_listed_twice(shop, tmp_path, runner)
     assert both[0] == both[1]
 
 
+async def test_a_file_that_cannot_be_read_does_not_close_the_shop(shop, tmp_path, runner):
+    (shop / "a" / "Gone.fmu").symlink_to(tmp_path / "nowhere")
+    found = await Library.open(shop, tmp_path / "work", runner)
+    assert "cannot be read" in found.refused["a/Gone.fmu"]
+    assert list(found.models) == ["a:VanDerPol"]
+
+
 async def test_an_empty_folder_is_an_empty_library(tmp_path, runner):
     found = await Library.open(tmp_path / "nothing", tmp_path / "work", runner)
     assert (dict(found.models), dict(found.refused)) == ({}, {})
