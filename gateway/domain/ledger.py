@@ -1,13 +1,14 @@
 """Ledger: builds transfers, one debit account and one credit account each; nothing else does.
 
-Accounts are `stripe:<mode>:<currency>` and `revenue:<mode>:<currency>` (mode is test or live), `token:<purchase>` and
-`held:<run>`. Only stripe (the world outside) and loss may be negative. A transfer's id is the natural key of its cause,
-so booking the same cause twice is impossible.
+Accounts are `stripe:<mode>:<currency>`, `revenue:…` and `loss:…` (mode is test or live), `token:<purchase>`,
+`held:<run>` and `unmatched:<Checkout Session, refund or dispute>`. Only stripe (the world outside) and loss may be
+negative. A transfer's id is the natural key of its cause, so booking the same cause twice is impossible.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
 
 
@@ -18,7 +19,10 @@ class TransferKind(StrEnum):
     HOLD = "hold"
     CAPTURE = "capture"
     RELEASE = "release"
-    REFUND = "refund"
+    REFUND = "refund"  # we ordered it
+    CLAWBACK = "clawback"  # Stripe took it: a refund made in the dashboard, a dispute
+    LOSS = "loss"  # the same, after the run was delivered
+    RESTORE = "restore"  # it came back: a failed refund, a dispute that was won
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +35,76 @@ class Transfer:
     amount: int  # micros
     currency: str
     kind: TransferKind
-    pending_id: str | None
-    ref: str  # the purchase
+    ref: str  # the purchase, or the Checkout Session whose money is unmatched
+    pending_id: str | None = None
 
 
-def _outside(noun: str, purchase: Purchase) -> str:
-    return f"{noun}:{'live' if purchase.livemode else 'test'}:{purchase.currency}"
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Stripe's side of a transfer: which of its balances, in which mode."""
+
+    currency: str
+    livemode: bool
+
+    def account(self, noun: str) -> str:
+        return f"{noun}:{'live' if self.livemode else 'test'}:{self.currency}"
+
+
+def outside(purchase: Purchase) -> Outside:
+    return Outside(purchase.currency, bool(purchase.livemode))
+
+
+def token_account(purchase_id: str) -> str:
+    return f"token:{purchase_id}"
+
+
+def unmatched_account(cause: str) -> str:
+    return f"unmatched:{cause}"
 
 
 def pay(purchase: Purchase) -> Transfer:
     return Transfer(
         id=f"pay:{purchase.id}",
-        debit=_outside("stripe", purchase),
-        credit=f"token:{purchase.id}",
+        debit=outside(purchase).account("stripe"),
+        credit=token_account(purchase.id),
         amount=purchase.amount,
         currency=purchase.currency,
         kind=TransferKind.PAY,
-        pending_id=None,
         ref=purchase.id,
+    )
+
+
+def pay_unmatched(stripe_session_id: str, money: Money, *, livemode: bool) -> Transfer:
+    """Money that pays for nothing on our terms: it waits under the session's id and goes back whole."""
+    return Transfer(
+        id=f"unmatched:{stripe_session_id}",
+        debit=Outside(money.currency, livemode).account("stripe"),
+        credit=unmatched_account(stripe_session_id),
+        amount=money.micros,
+        currency=money.currency,
+        kind=TransferKind.PAY,
+        ref=stripe_session_id,
     )
 
 
 def hold(purchase: Purchase, run_id: str) -> Transfer:
     return Transfer(
         id=f"hold:{run_id}",
-        debit=f"token:{purchase.id}",
+        debit=token_account(purchase.id),
         credit=f"held:{run_id}",
         amount=purchase.amount,
         currency=purchase.currency,
         kind=TransferKind.HOLD,
-        pending_id=None,
         ref=purchase.id,
     )
 
 
 def capture(purchase: Purchase, run_id: str) -> Transfer:
-    return _resolve(purchase, run_id, TransferKind.CAPTURE, _outside("revenue", purchase))
+    return _resolve(purchase, run_id, TransferKind.CAPTURE, outside(purchase).account("revenue"))
 
 
 def release(purchase: Purchase, run_id: str) -> Transfer:
-    return _resolve(purchase, run_id, TransferKind.RELEASE, f"token:{purchase.id}")
+    return _resolve(purchase, run_id, TransferKind.RELEASE, token_account(purchase.id))
 
 
 def _resolve(purchase: Purchase, run_id: str, kind: TransferKind, credit: str) -> Transfer:
@@ -81,20 +115,46 @@ def _resolve(purchase: Purchase, run_id: str, kind: TransferKind, credit: str) -
         amount=purchase.amount,
         currency=purchase.currency,
         kind=kind,
+        ref=purchase.id,
         pending_id=f"hold:{run_id}",
+    )
+
+
+def refund(order_id: str, ref: str, source: str, money: Money, *, livemode: bool) -> Transfer:
+    """An order that Stripe carried out: value leaves `source`, a token's account or an unmatched one."""
+    return Transfer(
+        id=f"refund:{order_id}",
+        debit=source,
+        credit=Outside(money.currency, livemode).account("stripe"),
+        amount=money.micros,
+        currency=money.currency,
+        kind=TransferKind.REFUND,
+        ref=ref,
+    )
+
+
+def taken(purchase: Purchase, cause: str, amount: int, *, delivered: bool) -> Transfer:
+    """Stripe took value back without our order; `cause` is the refund or dispute. A loss where it was delivered."""
+    stripe = outside(purchase)
+    return Transfer(
+        id=f"back:{cause}",
+        debit=stripe.account("loss") if delivered else token_account(purchase.id),
+        credit=stripe.account("stripe"),
+        amount=amount,
+        currency=purchase.currency,
+        kind=TransferKind.LOSS if delivered else TransferKind.CLAWBACK,
         ref=purchase.id,
     )
 
 
-def refund(purchase: Purchase, order_id: str) -> Transfer:
-    """The whole value of an unspent token goes back; `order_id` is the outbox row that asked Stripe for it."""
+def restore(ref: str, cause: str, money: Money, *, livemode: bool, to: str) -> Transfer:
+    """What `cause` took came back: to the token, off the loss, or to where a person must look at it (unmatched)."""
     return Transfer(
-        id=f"refund:{order_id}",
-        debit=f"token:{purchase.id}",
-        credit=_outside("stripe", purchase),
-        amount=purchase.amount,
-        currency=purchase.currency,
-        kind=TransferKind.REFUND,
-        pending_id=None,
-        ref=purchase.id,
+        id=f"restore:{cause}",
+        debit=Outside(money.currency, livemode).account("stripe"),
+        credit=to,
+        amount=money.micros,
+        currency=money.currency,
+        kind=TransferKind.RESTORE,
+        ref=ref,
     )

@@ -50,9 +50,14 @@ def check_ready(services: Services, token: Token) -> None:
 
 def check_alive(services: Services, token_text: str, token: Token) -> None:
     """TokenExpired for a string past its expiry or of an earlier generation."""
-    read = read_token(services.statements, token_text)
-    if read is None or read[1] != token.generation or token.expires_at <= services.now():
+    if not is_latest(services, token_text, token) or token.expires_at <= services.now():
         raise TokenExpired()
+
+
+def is_latest(services: Services, token_text: str, token: Token) -> bool:
+    """Whether this is the last string that was handed out. Earlier ones stay dead: they read and replay nothing."""
+    read = read_token(services.statements, token_text)
+    return read is not None and read[1] == token.generation
 
 
 def may_read(services: Services, run: Run, *, account_id: str | None, credentials: tuple[str, ...]) -> bool:

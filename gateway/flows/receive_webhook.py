@@ -4,10 +4,12 @@ import asyncio
 
 import structlog
 
+from gateway.domain.purchases import Purchase
 from gateway.errors import GatewayError
 from gateway.flows.services import Services
-from gateway.flows.settle_purchase import NotOurs, settle_session
-from gateway.payments.webhook import WebhookEvent
+from gateway.flows.settle_purchase import NotOurs, settle_purchase, settle_session
+from gateway.flows.settle_returns import StillHeld, settle_returns
+from gateway.payments.webhook import WebhookEvent, read_event
 from gateway.store.records import Event
 
 WORK_SECONDS = 2.5  # Checkout holds its buyer until the webhook is answered; 3 s in all
@@ -16,6 +18,18 @@ DEAD_AFTER = 80  # attempts: about three days
 SESSION_EVENTS = frozenset(
     f"checkout.session.{what}" for what in ("completed", "async_payment_succeeded", "async_payment_failed", "expired")
 )
+RETURN_EVENTS = frozenset(
+    {
+        "charge.refunded",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+    }
+)
+WATCHED = SESSION_EVENTS | RETURN_EVENTS
 
 log = structlog.get_logger()
 
@@ -43,17 +57,33 @@ async def receive_webhook(services: Services, webhook: WebhookEvent) -> None:
 
 async def work_on_event(services: Services, event: Event) -> None:
     """Do what the event asks for, or write down when to try again."""
-    if event.type not in SESSION_EVENTS:
+    if event.type not in WATCHED:
         await services.store.finish_event(event.id, "ignored")
         return
     try:
-        purchase = await settle_session(services, event.object_id)
+        if event.type in SESSION_EVENTS:
+            purchase = await settle_session(services, event.object_id)
+        else:
+            purchase = await _settle_return(services, read_event(event.body).payment_intent_id)
     except NotOurs as error:
-        await services.store.finish_event(event.id, "dead", f"not ours: {error}")
+        await services.store.finish_event(event.id, "ignored", f"not ours: {error}")
+    except StillHeld:
+        await postpone(services, event, "the run goes on")
     except GatewayError as error:
         await postpone(services, event, error.code)
     else:
         await services.store.finish_event(event.id, "done" if purchase else "ignored")
+
+
+async def _settle_return(services: Services, payment_intent_id: str | None) -> Purchase | None:
+    """A refund or dispute, which may be told before its payment is."""
+    if payment_intent_id is None or services.checkout is None:
+        return None
+    if services.store.purchase_by_payment(payment_intent_id) is None:
+        purchase_id = await services.checkout.purchase_of_payment(payment_intent_id)
+        if purchase_id is not None:
+            await settle_purchase(services, purchase_id)
+    return await settle_returns(services, payment_intent_id)
 
 
 async def postpone(services: Services, event: Event, error: str) -> None:

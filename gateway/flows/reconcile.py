@@ -6,13 +6,17 @@ import structlog
 
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
-from gateway.flows.receive_webhook import work_on_event
+from gateway.flows.receive_webhook import WATCHED, work_on_event
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
+from gateway.flows.settle_returns import StillHeld
 from gateway.store.money import Ending
+from gateway.store.records import Event
 
 EVERY_SECONDS = 60
+EVENTS_READ = "events"
+OVERLAP_SECONDS = 600  # an event may appear in the list later than its time says
 DAY = 24 * 3600
 
 log = structlog.get_logger()
@@ -38,6 +42,7 @@ async def recover_runs(services: Services) -> None:
 async def reconcile(services: Services) -> None:
     """One round: runs, inbox, purchases past their end, unspent money, outbox, results past their time."""
     await recover_runs(services)
+    await read_missed_events(services)
     for event in await services.store.due_events(services.now()):
         await work_on_event(services, event)
     for purchase_id in await services.store.unsettled_purchases(services.now()):
@@ -47,7 +52,7 @@ async def reconcile(services: Services) -> None:
         paid_before=paid_before, livemode=services.settings.livemode
     ):
         await services.store.order_refund(purchase_id, reason="unspent", now=services.now())
-    for order in await services.store.due_orders(services.now()):
+    for order in await services.store.due_orders(services.now(), livemode=services.settings.livemode):
         await carry_out_refund(services, order)
     await _delete_old_results(services)
 
@@ -59,10 +64,33 @@ async def _delete_old_results(services: Services) -> None:
             await asyncio.to_thread(services.results.delete, run_id)
 
 
+async def read_missed_events(services: Services) -> int:
+    """Put what no webhook brought into the inbox; how many there were. Reads again a little of what it read before."""
+    if services.checkout is None:
+        return 0
+    begun = services.now()
+    since = services.store.progress(EVENTS_READ)
+    since = (begun if since is None else since) - OVERLAP_SECONDS
+    missed = 0
+    try:
+        async for webhook in services.checkout.events_since(since, sorted(WATCHED)):
+            if webhook.livemode == services.settings.livemode and services.store.event(webhook.id) is None:
+                event = Event(webhook.id, webhook.type, webhook.object_id, "new", 0, webhook.body)
+                await services.store.receive_event(event, now=services.now())
+                missed += 1
+    except GatewayError as error:
+        log.warning("events_not_read", error=error.code)
+        return missed
+    await services.store.set_progress(EVENTS_READ, begun)
+    if missed:
+        log.warning("events_missed", count=missed)
+    return missed
+
+
 async def _settle_late(services: Services, purchase_id: str) -> None:
     try:
         purchase = await settle_purchase(services, purchase_id)
-    except (GatewayError, NotOurs) as error:
+    except (GatewayError, NotOurs, StillHeld) as error:
         log.warning("settle_failed", purchase=purchase_id, error=type(error).__name__)
         return
     if purchase is not None and purchase.state is PurchaseState.NEW:

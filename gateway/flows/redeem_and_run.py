@@ -16,12 +16,13 @@ from gateway.errors import (
     IdempotencyMismatch,
     InternalError,
     ModelWithdrawn,
+    OutcomeUnknown,
     RunFailed,
     RunInProgress,
     StorageFull,
     TokenDoesNotCover,
 )
-from gateway.flows.entitlements import check_alive, check_ready, read_entitlement, run_url
+from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
 from gateway.flows.services import Services
 from gateway.simulation.places import Place
 from gateway.simulation.runner import Outcome
@@ -46,7 +47,8 @@ async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, ide
     """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged."""
     purchase, token = read_entitlement(services, token_text)
     payer = purchase.account_id or token.id
-    if (replayed := _replay(services, payer, idem_key, plan)) is not None:
+    latest = is_latest(services, token_text, token)
+    if latest and (replayed := _replay(services, payer, idem_key, plan)) is not None:
         return replayed
     check_ready(services, token)
     if services.library.by_sha256(purchase.fmu_sha256) is None:
@@ -187,7 +189,12 @@ async def _execute(services: Services, plan: RunPlan, run: NewRun, place: Place)
         cpu_ms=round(outcome.cpu_seconds * 1000),
         wall_ms=round(outcome.wall_seconds * 1000),
     )
-    finished = await services.store.finish_run(run.id, ending, now=services.now())
+    try:
+        finished = await services.store.finish_run(run.id, ending, now=services.now())
+    except GatewayError as error:
+        # The result is stored, so the reconciler captures it: nobody may be told that nothing was charged.
+        log.error("capture_postponed", run=run.id, error=error.code)
+        raise OutcomeUnknown(run_url=run_url(services, run.id)) from error
     if finished is None:
         raise InternalError(run_url=run_url(services, run.id))
     log.info("captured", run=run.id, purchase=finished.token_id, cpu_ms=ending.cpu_ms, wall_ms=ending.wall_ms)
@@ -198,8 +205,11 @@ async def _release(
     services: Services, run: NewRun, error: GatewayError, fault: str, cpu_seconds: float
 ) -> GatewayError:
     ending = Ending(fault=fault, code=error.code, detail=error.detail, cpu_ms=round(cpu_seconds * 1000))
-    await services.store.finish_run(run.id, ending, now=services.now())
-    log.info("released", run=run.id, code=error.code, fault=fault, cpu_ms=ending.cpu_ms)
+    try:
+        await services.store.finish_run(run.id, ending, now=services.now())
+        log.info("released", run=run.id, code=error.code, fault=fault, cpu_ms=ending.cpu_ms)
+    except GatewayError as unwritten:
+        log.error("release_postponed", run=run.id, error=unwritten.code)  # to the reconciler
     error.fields |= {"charged": services.store.captured(run.id), "run_url": run_url(services, run.id)}
     return error
 

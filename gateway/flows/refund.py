@@ -4,6 +4,8 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.flows.services import Services
+from gateway.flows.settle_returns import StillHeld, settle_returns
+from gateway.payments.checkout import AlreadyRefunded
 from gateway.store.records import Order
 
 RETRY_SECONDS = (10, 60, 300, 1800, 3600)  # then every hour; /ready alarms when an order waits longer than 15 minutes
@@ -13,20 +15,33 @@ log = structlog.get_logger()
 
 async def carry_out_refund(services: Services, order: Order) -> None:
     """Tell Stripe, then book. On failure the order stays, and the same order is sent again later."""
-    purchase = services.store.purchase(order.ref)
-    if purchase is None or purchase.payment_intent_id is None or services.checkout is None:
-        log.error("refund_impossible", order=order.id)
-        await _postpone(services, order, "no payment to refund")
+    if services.checkout is None:
         return
     try:
         refund_id = await services.checkout.refund(
-            order.id, payment_intent_id=purchase.payment_intent_id, amount=purchase.price.minor, reason=order.reason
+            order.id, payment_intent_id=order.payment_intent_id, amount=order.money.minor, reason=order.reason
         )
+    except AlreadyRefunded:
+        await _refunded_otherwise(services, order)
+        return
     except GatewayError as error:
         await _postpone(services, order, error.code)
         return
-    await services.store.finish_refund(order.id, remote_id=refund_id, now=services.now())
-    log.info("refunded", purchase=purchase.id, refund=refund_id, reason=order.reason)
+    await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now())
+    log.info("refunded", ref=order.ref, refund=refund_id, reason=order.reason)
+    services.news.tell(order.ref)
+
+
+async def _refunded_otherwise(services: Services, order: Order) -> None:
+    """Nothing is left at Stripe: somebody refunded it in the dashboard. Book what they did."""
+    try:
+        purchase = await settle_returns(services, order.payment_intent_id)
+        if purchase is None and services.checkout is not None:
+            refunds = [r.id for r in await services.checkout.returns(order.payment_intent_id) if r.kind == "refund"]
+            await services.store.finish_refund(order.id, refund_id=refunds[0], now=services.now())
+    except (GatewayError, StillHeld) as error:
+        log.warning("refund_postponed", order=order.id, error=type(error).__name__)
+    await _postpone(services, order, "already refunded")  # changes nothing if the order is done or void by now
 
 
 async def _postpone(services: Services, order: Order, error: str) -> None:

@@ -4,10 +4,13 @@ import asyncio
 
 import structlog
 
+from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.errors import StripeUnavailable
 from gateway.flows.services import Services
+from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import CheckoutSession
+from gateway.store.returns import Unmatched
 
 ASK_EVERY_SECONDS = 5  # one retrieve per purchase in this time, shared by all who wait
 ASKED_AT_MOST = 10_000  # purchases remembered for that
@@ -17,7 +20,7 @@ log = structlog.get_logger()
 
 
 class NotOurs(Exception):
-    """The session is paid, but not for a purchase of ours on these terms: somebody must look at it."""
+    """The session was not made by us for this purchase: its money is somebody else's business."""
 
 
 async def settle_session(services: Services, stripe_session_id: str) -> Purchase | None:
@@ -66,28 +69,26 @@ async def _ask(services: Services, purchase_id: str) -> None:
         services.asked_at.pop(next(iter(services.asked_at)))
     try:
         await services.asking(purchase_id, lambda: settle_purchase(services, purchase_id))
-    except (StripeUnavailable, NotOurs) as error:
+    except (StripeUnavailable, NotOurs, StillHeld) as error:
         log.warning("settle_failed", purchase=purchase_id, error=type(error).__name__)
 
 
 async def _record(services: Services, purchase: Purchase, session: CheckoutSession) -> Purchase:
     """Write down what Stripe said, after checking that it is about this purchase on its own terms."""
-    fault = _mismatch(services, purchase, session)
-    if fault:
-        log.error("session_not_ours", purchase=purchase.id, session=session.id, fault=fault)
-        raise NotOurs(fault)
-    now = services.now()
-    if session.payment_status == "paid":
-        ttl = services.settings.checkout_token_ttl_minutes * 60
+    _check_identity(services, purchase, session)
+    if session.payment_status == "paid" and (fault := _other_terms(purchase, session)):
+        changed = await _take_unmatched(services, purchase, session, fault)
+    elif session.payment_status == "paid":
+        now = services.now()
         changed = await services.store.settle(
             purchase.id,
             stripe_session_id=session.id,
             payment_intent_id=session.payment_intent_id,
             receipt_url=session.receipt_url,
-            token_expires_at=now + ttl,
+            token_expires_at=now + services.settings.checkout_token_ttl_minutes * 60,
             now=now,
         )
-    elif (state := _unpaid_state(session)) is not None:
+    elif purchase.stripe_session_id in (None, session.id) and (state := _unpaid_state(session)) is not None:
         changed = await services.store.move_purchase(purchase.id, state, stripe_session_id=session.id)
     else:
         changed = False
@@ -97,7 +98,24 @@ async def _record(services: Services, purchase: Purchase, session: CheckoutSessi
     if changed:
         log.info("purchase_moved", purchase=settled.id, session=session.id, state=settled.state)
         services.news.tell(settled.id)
+    if session.touched and session.payment_intent_id is not None:
+        await settle_returns(services, session.payment_intent_id)
     return settled
+
+
+async def _take_unmatched(services: Services, purchase: Purchase, session: CheckoutSession, fault: str) -> bool:
+    """Ours, paid, but not what was agreed: the money is booked apart and goes back whole."""
+    if session.payment_intent_id is None:
+        raise NotOurs("paid without a payment intent")
+    unmatched = Unmatched(
+        stripe_session_id=session.id,
+        payment_intent_id=session.payment_intent_id,
+        money=Money.from_minor(session.amount_total, session.currency),
+        livemode=session.livemode,
+    )
+    reason = f"does not match {purchase.id}: {fault}"
+    log.error("money_unmatched", purchase=purchase.id, session=session.id, fault=fault)
+    return await services.store.take_unmatched(unmatched, reason=reason, now=services.now())
 
 
 def _unpaid_state(session: CheckoutSession) -> PurchaseState | None:
@@ -110,17 +128,27 @@ def _unpaid_state(session: CheckoutSession) -> PurchaseState | None:
     return None
 
 
-def _mismatch(services: Services, purchase: Purchase, session: CheckoutSession) -> str | None:
-    """Why this session does not pay for this purchase; None if it does. A Payment Link's visitor can choose its
+def _check_identity(services: Services, purchase: Purchase, session: CheckoutSession) -> None:
+    """NotOurs unless we made this session for this purchase. A Payment Link's visitor can choose its
     client_reference_id, so the metadata, which only we set, must agree."""
     checks = {
         "livemode": session.livemode == services.settings.livemode == bool(purchase.livemode),
         "mode": session.mode == "payment",
         "client_reference_id": session.client_reference_id == purchase.id,
         "metadata": session.metadata_purchase == purchase.id,
+        "payment_status": session.payment_status in ("paid", "unpaid"),
+    }
+    wrong = ", ".join(name for name, right in checks.items() if not right)
+    if wrong:
+        log.error("session_not_ours", purchase=purchase.id, session=session.id, fault=wrong)
+        raise NotOurs(wrong)
+
+
+def _other_terms(purchase: Purchase, session: CheckoutSession) -> str:
+    """What was paid otherwise than agreed: empty if nothing was."""
+    checks = {
         "session": purchase.stripe_session_id in (None, session.id),
         "currency": session.currency == purchase.currency,
         "amount": session.amount_total == purchase.price.minor,
-        "payment_status": session.payment_status in ("paid", "unpaid"),
     }
-    return ", ".join(name for name, right in checks.items() if not right) or None
+    return ", ".join(name for name, right in checks.items() if not right)

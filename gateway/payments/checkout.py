@@ -1,7 +1,8 @@
 """Checkout: Stripe Checkout Sessions and refunds. The only file that calls Stripe, always outside of transactions."""
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import structlog
 
 from gateway.domain.purchases import Purchase
 from gateway.errors import StripeUnavailable
+from gateway.payments.webhook import WebhookEvent, read_event
 
 TIMEOUT_SECONDS = 10  # the SDK's own 80 would outlast every caller
 RECEIPT = ["payment_intent.latest_charge"]  # expanded, so that one call also brings the receipt's URL
@@ -36,6 +38,24 @@ class CheckoutSession:
     payment_intent_id: str | None
     payment_intent_status: str | None
     receipt_url: str | None
+    touched: bool  # something of it was refunded or disputed
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Money that Stripe sent, or was made to send, back: a refund or a dispute. `amount` in minor units."""
+
+    id: str
+    kind: str  # "refund" or "dispute"
+    amount: int
+    currency: str
+    status: str  # refund: pending, succeeded, failed, canceled …; dispute: needs_response, won, lost, warning_… …
+    order_id: str | None  # of a refund that we ordered
+    created: int
+
+
+class AlreadyRefunded(Exception):
+    """The payment has nothing left to refund."""
 
 
 class Checkout:
@@ -93,6 +113,30 @@ class Checkout:
             made = await self._client.v1.refunds.create_async(params, {"idempotency_key": order_id})
         return str(made.id)
 
+    async def returns(self, payment_intent_id: str) -> list[Return]:
+        """Every refund and dispute of a payment, oldest first."""
+        params: Any = {"payment_intent": payment_intent_id, "limit": 100}
+        found = []
+        with _answers("list_returns"):
+            for kind, service in (("refund", self._client.v1.refunds), ("dispute", self._client.v1.disputes)):
+                page = await service.list_async(params)
+                found += [_return(kind, item.to_dict()) async for item in page.auto_paging_iter()]
+        return sorted(found, key=lambda item: (item.created, item.id))
+
+    async def purchase_of_payment(self, payment_intent_id: str) -> str | None:
+        """Our purchase's id, as we wrote it on the payment; None if it is not ours."""
+        with _answers("retrieve_payment"):
+            intent = await self._client.v1.payment_intents.retrieve_async(payment_intent_id)
+        return (intent.to_dict().get("metadata") or {}).get("purchase")
+
+    async def events_since(self, created: int, types: Sequence[str]) -> AsyncIterator[WebhookEvent]:
+        """What webhooks should have told, newest first. Stripe keeps events for 30 days."""
+        params: Any = {"created": {"gte": created}, "types": list(types), "limit": 100}
+        with _answers("list_events"):
+            page = await self._client.v1.events.list_async(params)
+            async for event in page.auto_paging_iter():
+                yield read_event(json.dumps(event.to_dict()))
+
 
 @contextlib.contextmanager
 def _answers(call: str) -> Iterator[None]:
@@ -100,8 +144,22 @@ def _answers(call: str) -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
+        if error.code == "charge_already_refunded":
+            raise AlreadyRefunded from error
         log.error("stripe_error", call=call, kind=type(error).__name__, code=error.code, request=error.request_id)
         raise StripeUnavailable() from error
+
+
+def _return(kind: str, data: dict[str, Any]) -> Return:
+    return Return(
+        id=data["id"],
+        kind=kind,
+        amount=data["amount"],
+        currency=data["currency"],
+        status=data["status"] or "",
+        order_id=(data.get("metadata") or {}).get("order"),
+        created=data["created"],
+    )
 
 
 def _session(data: dict[str, Any]) -> CheckoutSession:
@@ -121,4 +179,5 @@ def _session(data: dict[str, Any]) -> CheckoutSession:
         payment_intent_id=intent["id"] if isinstance(intent, dict) else intent,
         payment_intent_status=intent.get("status") if isinstance(intent, dict) else None,
         receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
+        touched=isinstance(charge, dict) and bool(charge.get("amount_refunded") or charge.get("disputed")),
     )

@@ -14,12 +14,14 @@ FUTURE_SECONDS = 60  # Stripe's libraries accept any future; a clock may be a li
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An event whose signature was right. `object_id` is the id of what it is about; `body` the bytes as text."""
+    """An event. `object_id` is the id of what it is about, `payment_intent_id` of the payment that is about; `body` the
+    bytes as text."""
 
     id: str
     type: str
     livemode: bool
     object_id: str
+    payment_intent_id: str | None
     body: str
 
 
@@ -47,11 +49,13 @@ def read_event(body: str) -> WebhookEvent:
     """The event that `body` says it is. WebhookRefused if it is none."""
     try:
         event: dict[str, Any] = json.loads(body)
+        about: dict[str, Any] = event["data"]["object"]
         return WebhookEvent(
             id=str(event["id"]),
             type=str(event["type"]),
             livemode=bool(event["livemode"]),
-            object_id=str(event["data"]["object"].get("id", "")),
+            object_id=str(about.get("id", "")),
+            payment_intent_id=about.get("payment_intent"),
             body=body,
         )
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -49,6 +49,10 @@ SELECT 'I11', k.id, k.state, o.state FROM token k
    AND o.attempt=(SELECT MAX(attempt) FROM outbox n WHERE n.kind='refund' AND n.ref=k.purchase_id)
  WHERE (k.state='refunding')<>(COALESCE(o.state,'')='todo') OR (k.state='refunded')<>(COALESCE(o.state,'')='done');
 
+-- I10 unmatched money has an order to go back, or a refund of it failed and a person must look
+SELECT 'I10', b.acct, b.amount FROM balance b WHERE b.acct LIKE 'unmatched:cs_%' AND b.amount>0
+   AND NOT EXISTS (SELECT 1 FROM outbox o WHERE 'unmatched:'||o.ref=b.acct AND o.state IN('todo','failed'));
+
 -- I12 nothing was ever booked between test and live money
 SELECT 'I12', t.id FROM transfer t JOIN purchase p ON p.id=t.ref
  WHERE (p.livemode=1 AND (t.debit LIKE '%:test:%' OR t.credit LIKE '%:test:%'))

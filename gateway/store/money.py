@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain import ledger, purchases, tokens
+from gateway.domain import ledger, purchases
 from gateway.domain.ledger import Transfer
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token, TokenState
@@ -185,34 +185,3 @@ def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | 
         purchase = purchase_of(queries.purchase(db, id=run.token_id))
         book(db, (ledger.capture if succeeded else ledger.release)(purchase, run_id), now)
     return run
-
-
-def order_refund(db: Database, purchase_id: str, *, reason: str, now: int) -> bool:
-    """Take a ready token out of circulation and order its refund. False if it is not ready."""
-    legal = json.dumps([s for s, targets in tokens.MOVES.items() if TokenState.REFUNDING in targets])
-    if queries.move_token(db, id=purchase_id, state=TokenState.REFUNDING, from_states=legal) is None:
-        return False
-    purchase = purchase_of(queries.purchase(db, id=purchase_id))
-    attempt = queries.orders_of(db, ref=purchase_id)["n"] + 1
-    queries.order_refund(
-        db,
-        id=f"refund:{purchase_id}:{attempt}",
-        ref=purchase_id,
-        attempt=attempt,
-        amount=purchase.amount,
-        reason=reason,
-        now=now,
-    )
-    return True
-
-
-def finish_refund(db: Database, order_id: str, *, remote_id: str, now: int) -> bool:
-    """Stripe took the order: book it. False if it was booked before."""
-    order = queries.finish_order(db, id=order_id, remote_id=remote_id)
-    if order is None:
-        return False
-    from_states = json.dumps([TokenState.REFUNDING])
-    if queries.move_token(db, id=order["ref"], state=TokenState.REFUNDED, from_states=from_states) is None:
-        raise Refused(f"{order_id} was carried out, but its token is not being refunded")
-    book(db, ledger.refund(purchase_of(queries.purchase(db, id=order["ref"])), order_id), now)
-    return True

@@ -26,6 +26,9 @@ SELECT * FROM purchase WHERE id = :id;
 -- name: purchase_by_stripe_session(stripe_session_id)^
 SELECT * FROM purchase WHERE stripe_session_id = :stripe_session_id;
 
+-- name: purchase_by_payment(payment_intent_id)^
+SELECT * FROM purchase WHERE payment_intent_id = :payment_intent_id;
+
 -- name: open_purchase_of(account_id, fmu_sha256, amount, currency, livemode, now)^
 -- A keyed caller who asks to pay again gets the purchase that is still open, not a second bill.
 SELECT * FROM purchase
@@ -81,7 +84,9 @@ UPDATE token SET state = :state WHERE id = :id AND state IN (SELECT value FROM j
 -- name: unspent_tokens(paid_before, livemode)
 -- Paid long ago and never spent: the money goes back. Only money of the mode we run in: the other key cannot refund it.
 SELECT k.id FROM token k JOIN purchase p ON p.id = k.purchase_id
- WHERE k.state = 'ready' AND p.livemode = :livemode AND p.paid_at <= :paid_before ORDER BY p.paid_at LIMIT 100;
+ WHERE k.state = 'ready' AND p.livemode = :livemode AND p.paid_at <= :paid_before
+   AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.ref = p.id AND o.state = 'failed') -- tried: an alarm, for a person
+ ORDER BY p.paid_at LIMIT 100;
 
 -- name: start_run(id, payer, account_id, idem_key, digest, source, token_id, fmu_id, fmu_sha256, price, now, keep_until)!
 INSERT INTO run(id, payer, account_id, idem_key, digest, source, token_id, fmu_id, fmu_sha256, price, state, started_at, keep_until)
@@ -111,6 +116,9 @@ ON CONFLICT (id) DO NOTHING RETURNING id;
 -- name: transfer(id)^
 SELECT * FROM transfer WHERE id = :id;
 
+-- name: balance(acct)^
+SELECT amount FROM balance WHERE acct = :acct;
+
 -- name: open_balance(acct)!
 INSERT INTO balance(acct, amount) VALUES (:acct, 0) ON CONFLICT (acct) DO NOTHING;
 
@@ -127,6 +135,12 @@ ON CONFLICT (acct) DO UPDATE SET amount = balance.amount + excluded.amount;
 INSERT INTO inbox(id, type, object_id, state, body, at, next_at) VALUES (:id, :type, :object_id, 'new', :body, :now, :now)
 ON CONFLICT (id) DO NOTHING RETURNING id;
 
+-- name: progress(name)^
+SELECT at FROM progress WHERE name = :name;
+
+-- name: set_progress(name, at)!
+INSERT INTO progress(name, at) VALUES (:name, :at) ON CONFLICT (name) DO UPDATE SET at = excluded.at;
+
 -- name: event(id)^
 SELECT * FROM inbox WHERE id = :id;
 
@@ -139,9 +153,9 @@ UPDATE inbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHE
 -- name: due_events(now)
 SELECT * FROM inbox WHERE state = 'new' AND next_at <= :now ORDER BY next_at LIMIT 100;
 
--- name: order_refund(id, ref, attempt, amount, reason, now)!
-INSERT INTO outbox(id, kind, ref, attempt, amount, reason, state, at, next_at)
-VALUES (:id, 'refund', :ref, :attempt, :amount, :reason, 'todo', :now, :now);
+-- name: order_refund(id, ref, attempt, payment_intent_id, amount, currency, livemode, reason, now)!
+INSERT INTO outbox(id, kind, ref, attempt, payment_intent_id, amount, currency, livemode, reason, state, at, next_at)
+VALUES (:id, 'refund', :ref, :attempt, :payment_intent_id, :amount, :currency, :livemode, :reason, 'todo', :now, :now);
 
 -- name: order(id)^
 SELECT * FROM outbox WHERE id = :id;
@@ -149,11 +163,23 @@ SELECT * FROM outbox WHERE id = :id;
 -- name: orders_of(ref)^
 SELECT count(*) AS n FROM outbox WHERE ref = :ref;
 
--- name: due_orders(now)
-SELECT * FROM outbox WHERE state = 'todo' AND next_at <= :now ORDER BY next_at LIMIT 100;
+-- name: due_orders(now, livemode)
+-- Only of the mode we run in: the other key cannot carry them out.
+SELECT * FROM outbox WHERE state = 'todo' AND next_at <= :now AND livemode = :livemode ORDER BY next_at LIMIT 100;
 
 -- name: finish_order(id, remote_id)^
 UPDATE outbox SET state = 'done', remote_id = :remote_id, attempts = attempts + 1 WHERE id = :id AND state = 'todo' RETURNING *;
+
+-- name: fail_order(remote_id)^
+-- Stripe could not carry out what it had taken. No row: not our order, or known already.
+UPDATE outbox SET state = 'failed' WHERE remote_id = :remote_id AND state = 'done' RETURNING *;
+
+-- name: void_orders(ref)!
+-- The money went back by another way, so Stripe must not be told any more.
+UPDATE outbox SET state = 'dead', error = 'void' WHERE ref = :ref AND state = 'todo';
+
+-- name: order_of_refund(remote_id)^
+SELECT id FROM outbox WHERE remote_id = :remote_id;
 
 -- name: postpone_order(id, error, next_at)!
 UPDATE outbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHERE id = :id AND state = 'todo';
@@ -162,5 +188,6 @@ UPDATE outbox SET error = :error, attempts = attempts + 1, next_at = :next_at WH
 -- What somebody should look at: events and orders that are dead or have waited too long (limits in seconds).
 SELECT (SELECT count(*) FROM inbox WHERE state = 'dead') AS dead_events,
        (SELECT count(*) FROM inbox WHERE state = 'new' AND at < :now - 60) AS late_events,
-       (SELECT count(*) FROM outbox WHERE state = 'dead') AS dead_orders,
+       (SELECT count(*) FROM outbox WHERE state = 'failed') AS failed_refunds,
+       (SELECT count(*) FROM balance WHERE acct LIKE 'unmatched:%' AND acct NOT LIKE 'unmatched:cs_%' AND amount > 0) AS unmatched,
        (SELECT count(*) FROM outbox WHERE state = 'todo' AND at < :now - 900) AS late_orders;

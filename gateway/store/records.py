@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
+from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.runs import RunState
 from gateway.domain.tokens import Token, TokenState
@@ -51,10 +52,16 @@ class Order:
     """A row of outbox: something Stripe must be told. `id` is the idempotency key."""
 
     id: str
-    ref: str
-    amount: int
+    ref: str  # a purchase, or the Checkout Session whose money is unmatched
+    payment_intent_id: str
+    amount: int  # micros
+    currency: str
     reason: str
     attempts: int
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
 
 
 def purchase_of(row: sqlite3.Row) -> Purchase:
@@ -74,4 +81,4 @@ def event_of(row: sqlite3.Row) -> Event:
 
 
 def order_of(row: sqlite3.Row) -> Order:
-    return Order(row["id"], row["ref"], row["amount"], row["reason"], row["attempts"])
+    return Order(**{name: row[name] for name in Order.__dataclass_fields__})

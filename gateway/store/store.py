@@ -12,11 +12,12 @@ import aiosqlite
 from gateway.domain.accounts import ApiKey
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token
-from gateway.store import money
+from gateway.store import money, returns
 from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, queries
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
 from gateway.store.records import Event, Order, Run, event_of, order_of, purchase_of, run_of, token_of
+from gateway.store.returns import Unmatched
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 
@@ -27,7 +28,8 @@ class Alarms:
 
     dead_events: int
     late_events: int
-    dead_orders: int
+    failed_refunds: int
+    unmatched: int
     late_orders: int
 
 
@@ -65,6 +67,10 @@ class Store:
 
     def purchase(self, purchase_id: str) -> Purchase | None:
         row = queries.purchase(self._read, id=purchase_id)
+        return purchase_of(row) if row else None
+
+    def purchase_by_payment(self, payment_intent_id: str) -> Purchase | None:
+        row = queries.purchase_by_payment(self._read, payment_intent_id=payment_intent_id)
         return purchase_of(row) if row else None
 
     def purchase_by_stripe_session(self, stripe_session_id: str) -> Purchase | None:
@@ -138,10 +144,25 @@ class Store:
         return await self.write(money.finish_run, run_id, ending, now=now)
 
     async def order_refund(self, purchase_id: str, *, reason: str, now: int) -> bool:
-        return await self.write(money.order_refund, purchase_id, reason=reason, now=now)
+        return await self.write(returns.order_refund, purchase_id, reason=reason, now=now)
 
-    async def finish_refund(self, order_id: str, *, remote_id: str, now: int) -> bool:
-        return await self.write(money.finish_refund, order_id, remote_id=remote_id, now=now)
+    async def finish_refund(self, order_id: str, *, refund_id: str, now: int) -> bool:
+        return await self.write(returns.finish_refund, order_id, refund_id=refund_id, now=now)
+
+    async def refund_failed(self, refund_id: str, *, now: int) -> bool:
+        return await self.write(returns.refund_failed, refund_id, now=now)
+
+    async def take_unmatched(self, unmatched: Unmatched, *, reason: str, now: int) -> bool:
+        return await self.write(returns.take_unmatched, unmatched, reason=reason, now=now)
+
+    async def take_back(self, purchase_id: str, cause: str, amount: int, *, disputed: bool, now: int) -> bool:
+        return await self.write(returns.take_back, purchase_id, cause, amount, disputed=disputed, now=now)
+
+    async def dispute_won(self, purchase_id: str, dispute_id: str, *, now: int) -> bool:
+        return await self.write(returns.dispute_won, purchase_id, dispute_id, now=now)
+
+    async def dispute_lost(self, purchase_id: str) -> bool:
+        return await self.write(returns.dispute_lost, purchase_id)
 
     async def postpone_order(self, order_id: str, *, error: str, next_at: int) -> None:
         await self.write(lambda db: queries.postpone_order(db, id=order_id, error=error, next_at=next_at))
@@ -159,6 +180,13 @@ class Store:
     async def postpone_event(self, event_id: str, *, error: str, next_at: int) -> None:
         await self.write(lambda db: queries.postpone_event(db, id=event_id, error=error, next_at=next_at))
 
+    def progress(self, name: str) -> int | None:
+        row = queries.progress(self._read, name=name)
+        return int(row["at"]) if row else None
+
+    async def set_progress(self, name: str, at: int) -> None:
+        await self.write(lambda db: queries.set_progress(db, name=name, at=at))
+
     # Scans, on a connection of their own so that they hold up neither the loop nor the writer.
 
     async def _scan(self, name: str, **parameters: Any) -> list[sqlite3.Row]:
@@ -169,8 +197,8 @@ class Store:
     async def due_events(self, now: int) -> list[Event]:
         return [event_of(row) for row in await self._scan("due_events", now=now)]
 
-    async def due_orders(self, now: int) -> list[Order]:
-        return [order_of(row) for row in await self._scan("due_orders", now=now)]
+    async def due_orders(self, now: int, *, livemode: bool) -> list[Order]:
+        return [order_of(row) for row in await self._scan("due_orders", now=now, livemode=int(livemode))]
 
     async def unsettled_purchases(self, now: int) -> list[str]:
         return [row["id"] for row in await self._scan("unsettled_purchases", now=now)]

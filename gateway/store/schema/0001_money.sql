@@ -113,6 +113,12 @@ CREATE TABLE transfer(
 CREATE UNIQUE INDEX transfer_resolves_once ON transfer(pending_id) WHERE pending_id IS NOT NULL; -- captured or released, once
 CREATE INDEX transfer_of ON transfer(ref);
 
+-- How far we have read what Stripe keeps: epoch seconds by name.
+CREATE TABLE progress(
+  name TEXT PRIMARY KEY,
+  at BIGINT NOT NULL
+);
+
 -- Webhook events as they came, committed before they are answered.
 CREATE TABLE inbox(
   id TEXT PRIMARY KEY,
@@ -131,14 +137,17 @@ CREATE INDEX inbox_new ON inbox(next_at) WHERE state='new';
 CREATE TABLE outbox(
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL CHECK(kind IN('refund')),
-  ref TEXT NOT NULL,
+  ref TEXT NOT NULL,                      -- the purchase, or the Checkout Session whose money is unmatched
   attempt INTEGER NOT NULL DEFAULT 1,
+  payment_intent_id TEXT NOT NULL,
   amount BIGINT NOT NULL CHECK(amount>0),
+  currency TEXT NOT NULL,
+  livemode INTEGER NOT NULL CHECK(livemode IN(0,1)),
   reason TEXT NOT NULL,
-  state TEXT NOT NULL CHECK(state IN('todo','done','dead')),
+  state TEXT NOT NULL CHECK(state IN('todo','done','dead','failed')), -- failed: Stripe took it and could not carry it out
   attempts INTEGER NOT NULL DEFAULT 0,
   error TEXT,
-  remote_id TEXT,
+  remote_id TEXT UNIQUE,
   at BIGINT NOT NULL,
   next_at BIGINT NOT NULL,
   UNIQUE(kind,ref,attempt)

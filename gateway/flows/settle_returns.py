@@ -1,0 +1,65 @@
+"""Settle returns: the one way to learn from Stripe what of a payment went back, whoever sent it."""
+
+import structlog
+
+from gateway.domain.money import Money
+from gateway.domain.purchases import Purchase
+from gateway.flows.services import Services
+from gateway.payments.checkout import Return
+from gateway.store.money import Refused
+
+VOID = ("failed", "canceled")  # refunds that did not happen after all
+
+log = structlog.get_logger()
+
+
+class StillHeld(Exception):
+    """The token is held by a run; what went back can be booked when that has ended."""
+
+
+async def settle_returns(services: Services, payment_intent_id: str) -> Purchase | None:
+    """Book every refund and dispute of a payment that is not booked yet. None if it paid for no purchase.
+
+    Raises StillHeld while its run goes on, and StripeUnavailable.
+    """
+    if services.checkout is None:
+        return None
+    purchase = services.store.purchase_by_payment(payment_intent_id)
+    for item in await services.checkout.returns(payment_intent_id):
+        if await _book(services, purchase, item):
+            ref = purchase.id if purchase else None
+            log.warning("money_went_back", purchase=ref, cause=item.id, kind=item.kind, status=item.status)
+            if purchase is not None:
+                services.news.tell(purchase.id)
+    return purchase
+
+
+async def _book(services: Services, purchase: Purchase | None, item: Return) -> bool:
+    store, now = services.store, services.now()
+    amount = Money.from_minor(item.amount, item.currency).micros
+    try:
+        if item.kind == "dispute":
+            return purchase is not None and await _book_dispute(services, purchase, item, amount)
+        booked = False
+        if item.order_id is not None:
+            booked = await store.finish_refund(item.order_id, refund_id=item.id, now=now)
+        elif purchase is not None and item.status not in VOID:
+            booked = await store.take_back(purchase.id, item.id, amount, disputed=False, now=now)
+        if item.status in VOID:
+            booked |= await store.refund_failed(item.id, now=now)
+        return booked
+    except Refused as error:
+        raise StillHeld(str(error)) from None
+
+
+async def _book_dispute(services: Services, purchase: Purchase, item: Return, amount: int) -> bool:
+    """An inquiry (`warning_…`) takes no money. A dispute takes it at once; winning it brings it back."""
+    store, now = services.store, services.now()
+    if item.status.startswith("warning_"):
+        return False
+    if item.status == "won":
+        return await store.dispute_won(purchase.id, item.id, now=now)
+    booked = await store.take_back(purchase.id, item.id, amount, disputed=True, now=now)
+    if item.status == "lost":
+        booked |= await store.dispute_lost(purchase.id)
+    return booked

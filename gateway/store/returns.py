@@ -1,0 +1,184 @@
+"""Returns: the operations by which money goes back, at our order or at somebody else's."""
+
+import json
+from dataclasses import dataclass
+
+from gateway.domain import ledger
+from gateway.domain.ledger import token_account, unmatched_account
+from gateway.domain.money import Money
+from gateway.domain.purchases import Purchase
+from gateway.domain.tokens import MOVES, TokenState
+from gateway.store.connection import Database, queries
+from gateway.store.money import Refused, book
+from gateway.store.records import purchase_of, token_of
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Money that came for no purchase on its terms."""
+
+    stripe_session_id: str
+    payment_intent_id: str
+    money: Money
+    livemode: bool
+
+
+def balance(db: Database, account: str) -> int:
+    """Micros in an account; 0 where nothing was ever booked."""
+    row = queries.balance(db, acct=account)
+    return int(row["amount"]) if row else 0
+
+
+def order_refund(db: Database, purchase_id: str, *, reason: str, now: int) -> bool:
+    """Take a ready token out of circulation and order a refund of what is in it. False if it is not ready."""
+    row = queries.purchase(db, id=purchase_id)
+    token = queries.token(db, id=purchase_id)
+    if row is None or row["payment_intent_id"] is None or token is None or token["state"] != TokenState.READY:
+        return False
+    _move(db, purchase_id, TokenState.REFUNDING)
+    _order(db, purchase_of(row), balance(db, token_account(purchase_id)), reason, now)
+    return True
+
+
+def take_unmatched(db: Database, unmatched: Unmatched, *, reason: str, now: int) -> bool:
+    """Book money that came for nothing and order its refund, whole. False if that was done before."""
+    transfer = ledger.pay_unmatched(unmatched.stripe_session_id, unmatched.money, livemode=unmatched.livemode)
+    if queries.transfer(db, id=transfer.id) is not None:
+        return False
+    book(db, transfer, now)
+    _write_order(
+        db,
+        ref=unmatched.stripe_session_id,
+        payment_intent_id=unmatched.payment_intent_id,
+        amount=unmatched.money.micros,
+        currency=unmatched.money.currency,
+        livemode=int(unmatched.livemode),
+        reason=reason,
+        now=now,
+    )
+    return True
+
+
+def finish_refund(db: Database, order_id: str, *, refund_id: str, now: int) -> bool:
+    """Stripe took the order: book it. False if it was booked, or became void, before."""
+    order = queries.finish_order(db, id=order_id, remote_id=refund_id)
+    if order is None:
+        return False
+    ref = order["ref"]
+    matched = queries.token(db, id=ref) is not None
+    if matched:
+        _move(db, ref, TokenState.REFUNDED)
+    source = token_account(ref) if matched else unmatched_account(ref)
+    money = Money(order["amount"], order["currency"])
+    book(db, ledger.refund(order_id, ref, source, money, livemode=bool(order["livemode"])), now)
+    return True
+
+
+def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
+    """A refund, ours or not, could not be carried out: its value comes back. False if it is back, or never left."""
+    taken = queries.transfer(db, id=f"back:{refund_id}")
+    order = queries.fail_order(db, remote_id=refund_id)
+    if order is None and (taken is None or queries.transfer(db, id=f"restore:{refund_id}") is not None):
+        return False
+    ref, amount = (order or taken)["ref"], (order or taken)["amount"]
+    row = queries.purchase(db, id=ref)
+    if row is None:  # unmatched money, which waits for a person now
+        money = Money(amount, order["currency"])
+        back = ledger.restore(ref, refund_id, money, livemode=bool(order["livemode"]), to=unmatched_account(ref))
+        book(db, back, now)
+        return True
+    purchase = purchase_of(row)
+    if order is None and taken["kind"] == ledger.TransferKind.LOSS:
+        return _restore(db, purchase, refund_id, amount, to=ledger.outside(purchase).account("loss"), now=now)
+    whole = balance(db, token_account(ref)) + amount == purchase.amount
+    if not whole:  # the rest went back by another refund: a token of less than a run's price buys nothing
+        return _restore(db, purchase, refund_id, amount, to=unmatched_account(refund_id), now=now)
+    _move(db, ref, TokenState.READY)
+    return _restore(db, purchase, refund_id, amount, to=token_account(ref), now=now)
+
+
+def take_back(db: Database, purchase_id: str, cause: str, amount: int, *, disputed: bool, now: int) -> bool:
+    """Stripe took `amount` micros of a purchase: by a refund that we did not order, or by a dispute.
+
+    Unspent value is revoked (disputed: frozen), and the rest ordered back where only a part was taken; delivered value
+    is a loss. False if it is booked. Refused while the token is held: the run must end first.
+    """
+    if queries.transfer(db, id=f"back:{cause}") is not None:
+        return False
+    purchase = purchase_of(queries.purchase(db, id=purchase_id))
+    if _state(db, purchase_id) is TokenState.HELD:
+        raise Refused("the token is held")
+    left = balance(db, token_account(purchase_id))
+    if amount > left:
+        book(db, ledger.taken(purchase, cause, amount, delivered=True), now)
+        return True
+    book(db, ledger.taken(purchase, cause, amount, delivered=False), now)
+    queries.void_orders(db, ref=purchase_id)
+    if amount == left:
+        _move(db, purchase_id, TokenState.FROZEN if disputed else TokenState.REVOKED)
+    else:
+        if _state(db, purchase_id) is TokenState.READY:
+            _move(db, purchase_id, TokenState.REFUNDING)
+        _order(db, purchase, left - amount, "a part was taken", now)
+    return True
+
+
+def dispute_won(db: Database, purchase_id: str, dispute_id: str, *, now: int) -> bool:
+    """The money came back: to the frozen token, or off the loss. False if it never left, or is back."""
+    taken = queries.transfer(db, id=f"back:{dispute_id}")
+    if taken is None or queries.transfer(db, id=f"restore:{dispute_id}") is not None:
+        return False
+    purchase = purchase_of(queries.purchase(db, id=purchase_id))
+    if taken["kind"] == ledger.TransferKind.LOSS:
+        to = ledger.outside(purchase).account("loss")
+    elif _state(db, purchase_id) is TokenState.FROZEN:
+        to = token_account(purchase_id)
+        _move(db, purchase_id, TokenState.READY)
+    else:  # the rest went back: a token of less than a run's price buys nothing
+        to = unmatched_account(dispute_id)
+    return _restore(db, purchase, dispute_id, taken["amount"], to=to, now=now)
+
+
+def dispute_lost(db: Database, purchase_id: str) -> bool:
+    """A frozen token is worth nothing any more. False if it was not frozen."""
+    if _state(db, purchase_id) is not TokenState.FROZEN:
+        return False
+    _move(db, purchase_id, TokenState.REVOKED)
+    return True
+
+
+def _restore(db: Database, purchase: Purchase, cause: str, amount: int, *, to: str, now: int) -> bool:
+    money = Money(amount, purchase.currency)
+    book(db, ledger.restore(purchase.id, cause, money, livemode=bool(purchase.livemode), to=to), now)
+    return True
+
+
+def _state(db: Database, purchase_id: str) -> TokenState:
+    row = queries.token(db, id=purchase_id)
+    if row is None:
+        raise Refused(f"{purchase_id} was never paid")
+    return token_of(row).state
+
+
+def _move(db: Database, purchase_id: str, state: TokenState) -> None:
+    legal = json.dumps([source for source, targets in MOVES.items() if state in targets])
+    if queries.move_token(db, id=purchase_id, state=state, from_states=legal) is None:
+        raise Refused(f"the token of {purchase_id} cannot become {state}")
+
+
+def _order(db: Database, purchase: Purchase, amount: int, reason: str, now: int) -> None:
+    _write_order(
+        db,
+        ref=purchase.id,
+        payment_intent_id=purchase.payment_intent_id,
+        amount=amount,
+        currency=purchase.currency,
+        livemode=purchase.livemode,
+        reason=reason,
+        now=now,
+    )
+
+
+def _write_order(db: Database, *, ref: str, **fields: str | int | None) -> None:
+    attempt = queries.orders_of(db, ref=ref)["n"] + 1
+    queries.order_refund(db, id=f"refund:{ref}:{attempt}", ref=ref, attempt=attempt, **fields)
