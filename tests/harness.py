@@ -31,6 +31,7 @@ SHIPPED = ("BouncingBall", "VanDerPol", "DCMotor")
 UNLISTED = ("Exits",)  # its default experiment ends the process
 BALL = {"fmu_id": "msl:BouncingBall", "stop_time": 1.0, "step": 0.01}
 FREE = {"fmu_id": "msl:VanDerPol", "stop_time": 1.0, "step": 0.1}
+SLOW = {"fmu_id": "test:Slow", "step": 0.1, "start_values": {"pause": 0.05}}  # half a second, in ten steps
 PRICES = '[prices]\n"msl:VanDerPol" = 0\n"msl:DCMotor" = "2.50"\n'
 WEBHOOK_SECRET = "whsec_harness"
 SECRET = "a secret of the harness, long enough"
