@@ -1,7 +1,5 @@
 """Every error a caller can see. Each class is one RFC 9457 problem and has a page at /problems/<code>.
 
-Longer than other files, because it reads as one table: what can go wrong, with which status, and the way out.
-
 Longer than other files: the tree and the sentences a caller may be told read better whole.
 
 GatewayError
