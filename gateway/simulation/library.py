@@ -69,9 +69,9 @@ class Library:
 async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
     """The model and its reference result, or why it is refused."""
     fmu_id = f"{file.parent.name}:{file.stem}"
-    if not NAME.match(file.stem) or not NAME.match(file.parent.name):
-        return "Its name or its collection's has characters other than letters, digits and _ . -"
     try:
+        if not NAME.match(file.stem) or not NAME.match(file.parent.name):
+            raise intake.Refused("Its name or its collection's has characters other than letters, digits and _ . -")
         sha256 = await asyncio.to_thread(_sha256, file)
         if known := await asyncio.to_thread(_known, workspace, sha256):
             return replace(known[0], fmu_id=fmu_id), known[1]
@@ -79,10 +79,8 @@ async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
         # Before the gateway serves anybody, so a trial may take the place of a paid run.
         with runner.reserve(paid=True) as place:
             outcome = await runner.run(trial(model), workspace / sha256, place)
-    except intake.Refused as refusal:
+    except (intake.Refused, ValueError) as refusal:
         return str(refusal)
-    except ValueError as error:
-        return str(error)
     except OSError as error:
         return f"It cannot be read or unpacked: {error.strerror}."
     except RunFailed as failure:

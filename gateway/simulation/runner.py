@@ -142,28 +142,33 @@ class Runner:
             return SimulationTimeout(f"The run used more than {self._timeout:g} seconds of processor time.")
         if code < 0 and ended.rss > MUCH_OF_MEMORY * self._memory:
             return MemoryLimit()
+        if -code == signal.SIGKILL:  # ours: it went on, but not as it must
+            return ModelCrashed("The model's process did not deliver a result of the right form.")
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         return ModelCrashed(f"The model's code ended its process {how} before there was a result.")
 
     def _own_words(self, answer: dict[str, Any], ended: Ended) -> RunFailed:
-        text = "".join(c for c in str(answer["error"]) if c.isprintable())
+        text = _printable(str(answer["error"]))
         if answer.get("memory") is True or ended.rss > MUCH_OF_MEMORY * self._memory or OUT_OF_MEMORY.search(text):
             return MemoryLimit()
-        return ModelError(text[:MODEL_TEXT])
+        return ModelError(text)
 
     async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
         """In the model's zygote. One that died since its last run is started again, once."""
-        for last in (False, True):
-            try:
-                zygote = await self._zygote(plan, directory)
-            except ZygoteDied as error:
-                raise ModelCrashed(f"The model cannot be loaded: {error}"[:MODEL_TEXT]) from None
+        begun = time.perf_counter()
+        failure: RunFailed
+        try:
+            zygote = await self._zygote(plan, directory)
             try:
                 return await zygote.open_run()
-            except ZygoteDied as error:
-                if last:
-                    raise ModelCrashed(f"The model cannot be started: {error}"[:MODEL_TEXT]) from None
-        raise AssertionError
+            except ZygoteDied:
+                return await (await self._zygote(plan, directory)).open_run()
+        except ZygoteDied as error:
+            failure = ModelCrashed(f"The model cannot be loaded: {_printable(str(error))}")
+        except TimeoutError:
+            failure = SimulationTimeout("Loading the model did not end.")
+        failure.cpu_seconds = time.perf_counter() - begun
+        raise failure
 
     async def _zygote(self, plan: RunPlan, directory: Path) -> Zygote:
         if self._closed:
@@ -192,7 +197,7 @@ class Runner:
         async def close() -> None:
             try:
                 zygote = await task
-            except (ZygoteDied, OSError):
+            except (ZygoteDied, OSError):  # a TimeoutError is an OSError
                 return
             await zygote.close()
 
@@ -212,3 +217,7 @@ class Runner:
             "fmpy_version": FMPY_VERSION,
             "platform": PLATFORM,
         }
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:MODEL_TEXT]

@@ -109,7 +109,6 @@ def filter_system_calls(program: bytes | None) -> None:
     """`program` as seccomp.program() gives it. It can only be tightened afterwards."""
     if program is None:
         raise OSError(f"no table of system calls for {os.uname().machine}")
-    program = seccomp.of_process(program, os.getpid())
     code = ctypes.create_string_buffer(program, len(program))
     pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, pointer, 0, 0)

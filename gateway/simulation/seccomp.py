@@ -38,7 +38,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getitimer": (36, 102), "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
     "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None), "epoll_pwait": (281, 22),
     "eventfd2": (290, 19), "pipe": (22, None), "pipe2": (293, 59), "exit": (60, 93), "exit_group": (231, 94),
-    "wait4": (61, 260), "ioctl": (16, 29), "prctl": (157, 167), "prlimit64": (302, 261), "tgkill": (234, 131),
+    "wait4": (61, 260), "ioctl": (16, 29), "prctl": (157, 167), "prlimit64": (302, 261),
     "clone": (56, 220), "clone3": (435, 435), "recvmsg": (47, 212), "recvfrom": (45, 207), "sendmsg": (46, 211),
     "sendto": (44, 206), "setsid": (112, 157),
 }
@@ -50,8 +50,9 @@ CLONE_THREAD, CLONE_NAMESPACES = 0x00010000, 0x7E020000
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 15, 16, 22, 38
 PR_SET_VMA = 0x53564D41  # glibc names its anonymous mappings
 TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX = 0x5401, 0x541B, 0x5421, 0x5450, 0x5451
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC; not F_SETOWN, which sends signals to whoever one names
+FCNTL = (0, 1, 2, 3, 4, 1030)
 SIGKILL = 9
-OWN_PID = 0x7FFFFFFF  # stands for the process's own id: no process has this one
 
 Test = tuple[int, str, int]  # argument, "is" | "has" | "lacks", value or bits; the low 32 bits of the argument count
 Rule = list[list[Test]]  # allowed if every test of any alternative holds
@@ -69,8 +70,8 @@ def _rules(zygote: bool) -> dict[str, Rule]:
     return {
         "clone": [clone],
         "prctl": prctl,
-        "tgkill": [[(0, "is", OWN_PID)]],
         "prlimit64": [[(0, "is", 0)]],
+        "fcntl": [[(1, "is", command)] for command in FCNTL],
         "ioctl": [[(1, "is", request)] for request in (TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX)],
     }
 
@@ -92,11 +93,11 @@ def _conditional(number: int, rule: Rule) -> bytes:
 
 
 def program(*, zygote: bool, machine: str | None = None) -> bytes | None:
-    """The filter for a zygote or for a run, in 8-byte instructions; None on an architecture without a table. It goes to
-    the kernel through `of_process`.
+    """The filter for a zygote or for a run, in 8-byte instructions; None on an architecture without a table.
 
-    A run may start threads but no process, signal nobody but itself (abort does), open no socket and execute nothing.
-    A zygote may also fork and confine its children further; it cannot kill them: the gateway ends runs itself.
+    A run may start threads but no process, signal nobody, open no socket and execute nothing. A zygote may also fork
+    and confine its children further; it cannot kill them: the gateway ends runs itself. abort() cannot signal either
+    and falls back to an illegal instruction, which is a crash as well.
     """
     known = ARCHITECTURES.get(machine or platform.machine())
     if known is None:
@@ -118,8 +119,3 @@ def program(*, zygote: bool, machine: str | None = None) -> bytes | None:
         else:
             out += _instruction(JEQ, number, 0, 1) + _instruction(RET, ALLOW)
     return out + _instruction(RET, ERRNO | EPERM)
-
-
-def of_process(filter_program: bytes, pid: int) -> bytes:
-    """The program with the id of the process that it is for: building one takes longer than a short run."""
-    return filter_program.replace(struct.pack("<I", OWN_PID), struct.pack("<I", pid))

@@ -23,8 +23,9 @@ SCRIPT = Path(__file__).parent / "zygote.py"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
-FAREWELL_SECONDS = 1.0  # between letting a process go, asking it, and killing it
+FAREWELL_SECONDS = 5.0  # it takes milliseconds; then its keeper is killed as well
 UCRED = struct.Struct("3i")  # pid, uid, gid
+REPORT_SECONDS = 1.0  # in which a zygote says how a killed run ended; one that does not is broken
 FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
 
 
@@ -58,7 +59,8 @@ class Zygote:
 
     @classmethod
     async def start(cls, directory: str, kind: str) -> "Zygote":
-        """Ready to run. ZygoteDied if the FMU cannot be loaded. Directory "-" only probes the confinement."""
+        """Ready to run. ZygoteDied if the FMU cannot be loaded, TimeoutError if that does not end. Directory "-" only
+        probes the confinement."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -76,8 +78,6 @@ class Zygote:
         try:
             async with asyncio.timeout(START_SECONDS):
                 said = json.loads(await zygote._loop.sock_recv(control, 65536) or b'{"failed": "it crashed"}')
-        except TimeoutError:
-            said = {"failed": "loading it did not end"}
         except BaseException:
             await zygote.close()
             raise
@@ -122,13 +122,15 @@ class Zygote:
                 return
             except OSError:
                 message = b""
-            if not message:
+            try:
+                said = json.loads(message)
+                future = self._ended.pop(said.pop("id"), None)
+                ended = Ended(**said)
+            except (ValueError, KeyError, TypeError, AttributeError):  # it ended, or a constructor took it over
                 self.lose()
                 return
-            said = json.loads(message)
-            future = self._ended.pop(said.pop("id"), None)
             if future is not None and not future.done():
-                future.set_result(Ended(**said))
+                future.set_result(ended)
 
     def lose(self) -> None:
         """It died or does not answer: no more runs, and those in it are over."""
@@ -199,7 +201,7 @@ class RunProcess:
         keeps its status: the stream closes after that is set."""
         self.kill()
         try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(REPORT_SECONDS):
                 return await asyncio.shield(self._ended)
         except TimeoutError:
             self._zygote.lose()
