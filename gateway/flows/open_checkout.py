@@ -8,6 +8,7 @@ from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
 from gateway.flows.services import Services
 from gateway.payments.challenge import status_url
+from gateway.payments.checkout import Checkout
 
 # Stripe wants a session to live for at least 30 minutes. Counted from the quote's end, this holds whenever the session
 # is made, so that a retry may send the same bytes.
@@ -55,8 +56,8 @@ async def open_checkout(
 async def _open(
     services: Services, quote: Quote, success_url: str | None, cancel_url: str | None, *, reuse: bool
 ) -> Purchase:
-    now = services.now()
-    if now >= quote.expires_at or services.checkout is None:
+    now, checkout = services.now(), services.checkout
+    if now >= quote.expires_at or checkout is None:
         raise QuoteExpired()
     model = services.library.by_sha256(quote.fmu_sha256)
     if model is None:
@@ -65,7 +66,13 @@ async def _open(
     purchase = await services.store.begin_purchase(fields, reuse=reuse, now=now)
     if purchase.state is not PurchaseState.NEW:
         return purchase
-    session = await services.checkout.open(purchase)
+    if purchase.id != quote.purchase_id:  # the account's own, which another request of it is opening, or failed to open
+        return await services.opening(purchase.id, lambda: _make_session(services, checkout, purchase))
+    return await _make_session(services, checkout, purchase)
+
+
+async def _make_session(services: Services, checkout: Checkout, purchase: Purchase) -> Purchase:
+    session = await checkout.open(purchase)
     purchase = await services.store.open_purchase(
         purchase.id, stripe_session_id=session.id, checkout_url=session.url or ""
     )
