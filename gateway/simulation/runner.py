@@ -26,7 +26,8 @@ from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
-MUCH_OF_MEMORY = 0.5  # a crash with this share of the limit resident is called running out of memory
+# A failure with this much resident is called running out of memory: Python and FMPy, and half of what a run may add.
+BASE_MEMORY, MUCH_OF_MEMORY = 32 << 20, 0.5
 FMPY_VERSION = importlib.metadata.version("fmpy")
 PLATFORM = f"{platform.machine()}-{platform.system().lower()}"
 OUT_OF_MEMORY = re.compile(
@@ -140,7 +141,7 @@ class Runner:
         code = os.waitstatus_to_exitcode(ended.status)
         if -code == signal.SIGKILL and ended.cpu >= self._timeout:  # RLIMIT_CPU, a second later
             return SimulationTimeout(f"The run used more than {self._timeout:g} seconds of processor time.")
-        if code < 0 and ended.rss > MUCH_OF_MEMORY * self._memory:
+        if code < 0 and self._much_memory(ended):
             return MemoryLimit()
         if -code == signal.SIGKILL:  # ours: it went on, but not as it must
             return ModelCrashed("The model's process did not deliver a result of the right form.")
@@ -149,9 +150,12 @@ class Runner:
 
     def _own_words(self, answer: dict[str, Any], ended: Ended) -> RunFailed:
         text = _printable(str(answer["error"]))
-        if answer.get("memory") is True or ended.rss > MUCH_OF_MEMORY * self._memory or OUT_OF_MEMORY.search(text):
+        if answer.get("memory") is True or self._much_memory(ended) or OUT_OF_MEMORY.search(text):
             return MemoryLimit()
         return ModelError(text)
+
+    def _much_memory(self, ended: Ended) -> bool:
+        return ended.rss > BASE_MEMORY + MUCH_OF_MEMORY * self._memory
 
     async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
         """In the model's zygote. One that died since its last run is started again, once."""

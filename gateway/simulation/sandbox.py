@@ -26,7 +26,8 @@ CAP_DAC_READ_SEARCH = 2
 
 PROCESSES = 256  # and threads, of one zygote and all its runs: a fork or thread bomb ends here
 OPEN_FILES = 64
-ZYGOTE_CPU_SECONDS = 600  # a hostile constructor may leave a spinning thread behind; the next use starts a new zygote
+# A constructor may leave a spinning thread behind; after this the next use starts a new zygote. No run may take longer.
+ZYGOTE_CPU_SECONDS = 3600
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

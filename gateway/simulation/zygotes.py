@@ -25,7 +25,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS
 START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
 FAREWELL_SECONDS = 5.0  # it takes milliseconds; then its keeper is killed as well
 UCRED = struct.Struct("3i")  # pid, uid, gid
-REPORT_SECONDS = 1.0  # in which a zygote says how a killed run ended; one that does not is broken
+REPORT_SECONDS = 5.0  # in which a zygote says how a killed run ended; one that does not is broken
 FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
 
 

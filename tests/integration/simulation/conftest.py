@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from simulation_bench import MEMORY_MB, TIMEOUT, Bench
+from simulation_bench import MEMORY_MB, Bench
 
 from gateway.simulation.runner import Runner
 
@@ -16,8 +16,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(folder: Path) -> AsyncIterator[Bench]:
-    runner = Runner(parallel=2, queued=64, timeout_seconds=TIMEOUT, memory_mb=MEMORY_MB)
+async def bench(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Bench]:
+    timeout = getattr(request.module, "TIMEOUT", 60.0)
+    runner = Runner(parallel=2, queued=64, timeout_seconds=timeout, memory_mb=MEMORY_MB)
     await runner.start()
     yield Bench(runner, folder)
     await runner.close()

@@ -19,7 +19,6 @@ SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 TEST_MODELS = ROOT / "tests" / "data" / "fmus"
 FILES = {file.stem: file for folder in (SHIPPED, TEST_MODELS) for file in sorted(folder.glob("*/*.fmu"))}
 
-TIMEOUT = 2.0  # seconds
 MEMORY_MB = 256
 
 

@@ -24,7 +24,7 @@ def descriptors() -> int:
 
 async def test_runs_of_every_kind_leave_no_process_and_no_descriptor(folder):
     before = descendants(os.getpid())
-    runner = Runner(parallel=2, queued=64, timeout_seconds=1, memory_mb=128)
+    runner = Runner(parallel=2, queued=64, timeout_seconds=60, memory_mb=128)
     bench = Bench(runner, folder)
 
     async def all_kinds():
@@ -74,7 +74,7 @@ async def test_closing_ends_runs_that_are_under_way(folder):
 
 async def test_a_zygote_that_died_is_started_again_at_the_next_run(folder):
     before = descendants(os.getpid())
-    runner = Runner(parallel=1, queued=4, timeout_seconds=5, memory_mb=128)
+    runner = Runner(parallel=1, queued=4, timeout_seconds=60, memory_mb=128)
     bench = Bench(runner, folder)
     first = await bench.run("BouncingBall")
     for process in await settled(2, before):
@@ -87,7 +87,7 @@ async def test_a_zygote_that_died_is_started_again_at_the_next_run(folder):
 async def test_only_so_many_zygotes_stay_warm(folder, monkeypatch):
     before = descendants(os.getpid())
     monkeypatch.setattr("gateway.simulation.runner.ZYGOTES", 2)
-    runner = Runner(parallel=1, queued=4, timeout_seconds=5, memory_mb=128)
+    runner = Runner(parallel=1, queued=4, timeout_seconds=60, memory_mb=128)
     bench = Bench(runner, folder)
     for name in ("BouncingBall", "VanDerPol", "Fails", "BouncingBall"):
         await bench.run(name, **({"start_values": {"fail_at": 10.0}} if name == "Fails" else {}))

@@ -92,7 +92,7 @@ from gateway.simulation import library
 from gateway.simulation.runner import Runner
 
 async def main():
-    runner = Runner(parallel=2, queued=8, timeout_seconds=5, memory_mb=256)
+    runner = Runner(parallel=2, queued=8, timeout_seconds=60, memory_mb=256)
     await runner.start()
     found = await library.Library.open(pathlib.Path({models!r}), pathlib.Path({workspace!r}), runner)
     crashes = found.models["test:Crashes"]

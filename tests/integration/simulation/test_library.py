@@ -15,7 +15,7 @@ from gateway.simulation.runner import Runner
 
 @pytest.fixture
 async def runner():
-    runner = Runner(parallel=2, queued=8, timeout_seconds=1, memory_mb=128)
+    runner = Runner(parallel=2, queued=8, timeout_seconds=60, memory_mb=128)
     yield runner
     await runner.close()
 
@@ -120,7 +120,7 @@ def test_everything_works_on_the_event_loop_of_uvicorn_too(tmp_path, shop):
     uvloop = pytest.importorskip("uvloop", reason="needs uvloop")
 
     async def main(work: Path) -> dict[str, str]:
-        runner = Runner(parallel=2, queued=8, timeout_seconds=1, memory_mb=128)
+        runner = Runner(parallel=2, queued=8, timeout_seconds=60, memory_mb=128)
         found = await Library.open(shop, work, runner)
         await runner.close()
         return {m.fmu_id: found.reference(m).sha256 for m in found.models.values()} | dict(found.refused)
