@@ -2,6 +2,7 @@
 everything.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from stripe_stub import cards, money, payments, sessions
+from stripe_stub import cards, money, payments, sessions, timeline
 from stripe_stub.deliveries import Deliveries
 from stripe_stub.errors import Missing
 from stripe_stub.payments import Buyer, Outcome
@@ -48,6 +49,7 @@ class Pages:
             ("GET", "/receipts/{id}", self.receipt),
             ("GET", "/", self.timeline),
             ("GET", "/_stub", self.timeline),
+            ("GET", "/_stub/timeline", self.live),
         ]
         return [Route(path, self._showing(show), methods=[method]) for method, path, show in table]
 
@@ -172,4 +174,13 @@ class Pages:
         return self._page("receipt.html", charge=charge, items=items, refunds=refunded)
 
     async def timeline(self, request: Request) -> Response:
-        return self._page("timeline.html")
+        return self._page("timeline.html", **timeline.view(self.world, self.wire, self.deliveries))
+
+    async def live(self, request: Request) -> Response:
+        """The part of the timeline that changes; 304 while it does not."""
+        page = self._page("events.html", **timeline.view(self.world, self.wire, self.deliveries))
+        tag = f'"{hashlib.blake2b(page.body, digest_size=12).hexdigest()}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304)
+        page.headers["ETag"] = tag
+        return page

@@ -82,6 +82,7 @@ class Wire:
         world.clock.tick()
         call: Obj = {
             "request_id": world.new_id("req_", 14),
+            "n": world.count,
             "at": world.now(),
             "method": request.method,
             "path": request.url.path,

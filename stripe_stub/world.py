@@ -36,7 +36,7 @@ class World:
         self._listener: Callable[[Obj], None] = lambda event: None
         self._record: list[Obj] | None = None
         self._seed = self.store.table("meta").setdefault("seed", seed)
-        self._count = self.store.table("meta").setdefault("ids", 0)
+        self._count: int = self.store.table("meta").setdefault("ids", 0)
         self.store.put("meta", "seed", self._seed)
 
     def now(self) -> int:
@@ -52,6 +52,11 @@ class World:
             number, index = divmod(number, 62)
             letters.append(_ALPHABET[index])
         return prefix + "".join(letters)
+
+    @property
+    def count(self) -> int:
+        """Grows with everything that happens: the order of calls and events within one second."""
+        return self._count
 
     def add(self, obj: Obj, private: Obj | None = None) -> Obj:
         self.store.put("private", obj["id"], {"kind": obj["object"], **(private or {})})
@@ -115,7 +120,7 @@ class World:
             "type": type_,
             **fields,
         }
-        self.add(event)
+        self.add(event, {"n": self.count})
         if self._record is not None:
             self._record.append(event)
         self._listener(event)
