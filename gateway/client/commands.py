@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import environ
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from gateway.client.options import (
     Outputs,
     Pay,
     Plot,
+    Png,
     Quote,
     Set,
     Start,
@@ -85,6 +87,7 @@ def run(
     csv: Csv = None,
     json: Json = False,
     plot: Plot = None,
+    png: Png = None,
 ) -> None:
     """Run a model once; --pay or --payment-token if it has a price."""
     if quote + pay + (payment_token is not None) > 1:
@@ -101,7 +104,7 @@ def run(
         max_price=checked(typed.price, max_price, "--max-price") if max_price else None,
     )
     seconds = checked(typed.duration, wait, "--wait")
-    out = Output(json, plot, csv)
+    out = Output(json, plot, csv, png)
     with _gateway(out) as gateway:
         if quote:
             offer = gateway.quote(request)
@@ -119,13 +122,15 @@ def run(
 
 def result(
     run: Annotated[str, typer.Argument(metavar="RUN", help="run_… or its run_url.")],
+    *,
     payment_token: Token = None,
     csv: Csv = None,
     json: Json = False,
     plot: Plot = None,
+    png: Png = None,
 ) -> None:
     """The result of a finished run, again and at no cost."""
-    out = Output(json, plot, csv)
+    out = Output(json, plot, csv, png)
     with _gateway(out) as gateway:
         found = gateway.result(run.rstrip("/").rsplit("/", 1)[-1], payment_token)
         _deliver(gateway, found, payment_token, out)
@@ -233,15 +238,35 @@ def _left(seconds: float) -> str:
 
 
 def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output) -> None:
+    """Shows the result first, and then writes its files: what was paid for is seen whatever the disk says."""
     token = token or result.run_token
+    written = True
+    if not out.csv_to_stdout:
+        put_json(result.body) if out.as_json else views.show_result(result, token, with_plot=out.plot is not False)
     if out.csv is not None:
-        content = gateway.result_csv(result.run_id, token)
-        if str(out.csv) == "-":
-            sys.stdout.buffer.write(content)
-            return
-        out.csv.write_bytes(content)
-        message(f"Written to {out.csv}.")
-    if out.as_json:
-        put_json(result.body)
-    else:
-        views.show_result(result, token, with_plot=out.plot is not False)
+        try:
+            content = gateway.result_csv(result.run_id, token)
+        except GatewayClientError:
+            views.say_how_to_read_again(result, token)
+            raise
+        written = _write(out.csv, content)
+    if out.png is not None:
+        from gateway.client.png import png
+
+        written = _write(out.png, png(result)) and written
+    if not written:
+        views.say_how_to_read_again(result, token)
+        raise typer.Exit(exits.Exit.UNEXPECTED)
+
+
+def _write(path: Path, content: bytes) -> bool:
+    if str(path) == "-":
+        sys.stdout.buffer.write(content)
+        return True
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        message(f"{path} could not be written: {error.strerror}.")
+        return False
+    message(f"Written to {path}.")
+    return True

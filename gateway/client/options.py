@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import W_OK, access
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -35,6 +36,7 @@ Token = Annotated[
 Wait = Annotated[str, typer.Option("--wait", metavar="10m", help="How long to wait for the payment.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on a terminal too; piped it always is.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="F", help="Write the result to a CSV file; - is stdout.")]
+Png = Annotated[Path | None, typer.Option("--png", metavar="F", help="Write a picture of the result, a PNG file.")]
 Plot = Annotated[bool | None, typer.Option("--plot/--no-plot", help="Draw the result here.")]
 
 T = TypeVar("T")
@@ -42,20 +44,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Output:
-    """For a person on a terminal; JSON when piped, unless a plot was asked for; and a CSV file where named."""
+    """For a person on a terminal; JSON when piped, unless a plot was asked for; and files where named."""
 
     json: bool = False
     plot: bool | None = None
     csv: Path | None = None
+    png: Path | None = None
 
     def __post_init__(self) -> None:
         # Found out before any money moves.
-        if self.csv and str(self.csv) != "-" and (self.csv.is_dir() or not self.csv.absolute().parent.is_dir()):
-            raise typer.BadParameter(f"no file can be written at {self.csv}", param_hint="--csv")
+        for option, path in (("--csv", None if self.csv_to_stdout else self.csv), ("--png", self.png)):
+            if path and not _writable(path):
+                raise typer.BadParameter(f"no file can be written at {path}", param_hint=option)
+
+    @property
+    def csv_to_stdout(self) -> bool:
+        return str(self.csv) == "-"
 
     @property
     def as_json(self) -> bool:
         return self.json or not (sys.stdout.isatty() or self.plot)
+
+
+def _writable(path: Path) -> bool:
+    if path.exists():
+        return not path.is_dir() and access(path, W_OK)
+    return path.name != "-" and path.absolute().parent.is_dir() and access(path.absolute().parent, W_OK)
 
 
 def checked(convert: Callable[..., T], text: object, option: str) -> T:

@@ -102,6 +102,10 @@ def show_result(result: RunResult, token: str | None, *, with_plot: bool) -> Non
             ("run", result.run_id),
         ]
     )
+    say_how_to_read_again(result, token)
+
+
+def say_how_to_read_again(result: RunResult, token: str | None) -> None:
     credential = f" --payment-token {token}" if token else ""
     message(f"Again, as CSV: fmu-gateway result {result.run_id}{credential} --csv FILE")
 

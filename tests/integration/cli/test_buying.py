@@ -86,6 +86,37 @@ def test_a_plot_can_be_piped(fmu_gateway, scripted, result):
     assert "h [m]" in fmu_gateway.piped("run", "msl:BouncingBall", "--plot").out
 
 
+def test_a_picture_is_written_and_the_data_stay_as_they_were(fmu_gateway, scripted, result, tmp_path):
+    scripted.then(200, result).then(200, result)
+    file = tmp_path / "h.png"
+    said = fmu_gateway.piped("run", "msl:BouncingBall", "--payment-token", "fmt_1", "--png", str(file))
+    assert (said.code, said.json) == (0, result)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert str(file) in said.err
+    file.unlink()
+    assert fmu_gateway.typed("result", "run_1", "--payment-token", "fmt_1", "--png", str(file)).code == 0
+    assert file.exists()
+
+
+@pytest.mark.parametrize("option", ["--csv", "--png"])
+@pytest.mark.parametrize("place", ["missing/out", "."])
+def test_a_file_that_cannot_be_written_is_found_before_anything_is_asked(
+    fmu_gateway, scripted, tmp_path, monkeypatch, option, place
+):
+    monkeypatch.chdir(tmp_path)
+    said = fmu_gateway.piped("run", "msl:BouncingBall", "--pay", option, place)
+    assert (said.code, scripted.asked) == (2, [])
+    assert option in said.err
+
+
+def test_a_disk_that_fills_up_does_not_hide_the_result(fmu_gateway, scripted, result):
+    scripted.then(200, result)
+    said = fmu_gateway.piped("run", "msl:BouncingBall", "--payment-token", "fmt_1", "--png", "/dev/full")
+    assert (said.code, said.json) == (1, result)
+    assert "/dev/full could not be written: No space left on device." in said.err
+    assert "fmu-gateway result run_1 --payment-token fmt_1" in said.err
+
+
 def test_a_free_model_just_runs(fmu_gateway, scripted, result):
     free = {**result, "charged": False, "amount": "0.00", "receipt": None, "run_token": "fmr_1"}
     scripted.then(200, free)

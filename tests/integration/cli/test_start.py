@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-HEAVY = "fmpy numpy stripe pydantic starlette uvicorn rich plotext pyarrow lxml jinja2 click pygments asyncio".split()
+HEAVY = (
+    "fmpy numpy stripe pydantic starlette uvicorn rich plotext pyarrow lxml jinja2 PIL click pygments asyncio".split()
+)
 PROGRAM = """
 import sys
 sys.argv = ["fmu-gateway", *sys.argv[1:]]
