@@ -28,7 +28,8 @@ from gateway.simulation.runner import Runner
 from gateway.store.store import Store
 from gateway.web.edge import Edge
 from gateway.web.limits import Rates
-from gateway.web.routes import ROUTES, TEMPLATES
+from gateway.web.offers import Offers
+from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
 
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 
@@ -42,7 +43,7 @@ class Gateway(Starlette):
     """Starlette with one layer around its router instead of two: the edge turns every error into its problem."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(self.router, TEMPLATES)
+        return Edge(self.router, TEMPLATES, DIRECT)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> Starlette:
         async with open_services(settings) as services:
             app.state.services = services
             app.state.rates = Rates.of(settings)
+            app.state.offers = Offers(services)
             app.state.plots = {}
             yield
 

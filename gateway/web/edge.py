@@ -23,16 +23,18 @@ log = structlog.get_logger()
 
 
 class Edge:
-    """The layer around the router. `templates` maps an endpoint to its route, since paths carry secrets."""
+    """The layer around the router. `templates` maps an endpoint to its route, since paths carry secrets; `direct` maps
+    (method, path) to the endpoints that need no router."""
 
-    def __init__(self, app: ASGIApp, templates: Mapping[Any, str]):
-        self._app = app
+    def __init__(self, router: ASGIApp, templates: Mapping[Any, str], direct: Mapping[tuple[str, str], ASGIApp]):
+        self._router = router
         self._templates = templates
+        self._direct = direct
         self.counts: dict[int, int] = {}  # answers by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._router(scope, receive, send)
             return
         begun = time.perf_counter()
         request_id = os.urandom(8).hex()
@@ -48,7 +50,10 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            endpoint = self._direct.get((scope["method"], scope["path"]))
+            if endpoint is not None:
+                scope["endpoint"] = endpoint
+            await (endpoint or self._router)(scope, receive, send_with_headers)
         except Exception as error:
             if not isinstance(error, GatewayError | HTTPException):
                 log.exception("unforeseen", request_id=request_id)

@@ -52,19 +52,23 @@ async def send_problem(scope: Scope, error: Exception, send: Send) -> None:
         raw = pages.error_page(problem=body, request_id=scope["request_id"]).encode()
     else:
         media_type, raw = PROBLEM, orjson.dumps(body)
-    headers = [
-        (b"content-type", media_type),
-        (b"content-length", b"%d" % len(raw)),
-        (b"cache-control", b"no-store"),
-    ]
+    headers = []
     if problem.retry_after is not None:
         headers.append((b"retry-after", b"%d" % problem.retry_after))
     if problem.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="fmu-gateway"'))
     if isinstance(error, HTTPException):
         headers += [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]  # Allow
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": raw if scope["method"] != "HEAD" else b""})
+    await send_bytes(send, problem.status, media_type, raw, *headers, body=scope["method"] != "HEAD")
+
+
+async def send_bytes(
+    send: Send, status: int, media_type: bytes, raw: bytes, *headers: tuple[bytes, bytes], body: bool = True
+) -> None:
+    """An answer that nobody may keep."""
+    always = ((b"content-type", media_type), (b"content-length", b"%d" % len(raw)), (b"cache-control", b"no-store"))
+    await send({"type": "http.response.start", "status": status, "headers": [*always, *headers]})
+    await send({"type": "http.response.body", "body": raw if body else b""})
 
 
 def _wants_html(scope: Scope) -> bool:

@@ -116,6 +116,11 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
     hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", "").split(",") if hop.strip()]
     while hops and _is_within(address, trusted):
         address = hops.pop()
+    return _counted(address)
+
+
+@lru_cache(maxsize=4096)  # parsing takes longer than a quote, and who asks once often asks again
+def _counted(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,8 +1,7 @@
 """POST /simulate: a quote or a run. A plain ASGI endpoint, since the unpaid quote is what strangers ask for most."""
 
 import contextlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
@@ -10,73 +9,66 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run
-from gateway.domain.runs import RunPlan
-from gateway.errors import InvalidRequest, ModelNotFound, Offer, PaymentRequired, PriceAboveMax, TokenInvalid
+from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
-from gateway.flows.open_checkout import new_quote
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
 from gateway.flows.services import Services
-from gateway.payments.challenge import offer
 from gateway.web.answers import JsonResponse, result_response
 from gateway.web.limits import Rates, within
+from gateway.web.offers import price_text
+from gateway.web.problems import PROBLEM, send_bytes
 from gateway.web.requests import Sender, client_address, idempotency_key, identify, negotiate, read_body, read_headers
 
 YES, NO = ("1", "true", ""), ("0", "false")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was read and found right."""
-
-    body: SimulateBody
-    plan: RunPlan
-    price: Money
-    token: str | None
-    sender: Sender
-    quote_only: bool
-
-
 class Simulate:
-    """The endpoint. Its refusals, the 402 among them, are raised and become problems at the edge like all others."""
+    """The endpoint. Its refusals are raised and become problems at the edge like all others; only the plain 402, which
+    is no refusal but the offer, is sent from here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["app"].state
         services: Services = state.services
-        rates: Rates = state.rates
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
         key = idempotency_key(headers)
         sender = identify(services, headers)
-        raw = await read_body(receive, services.settings.max_body_kib * 1024)
-        body = parse(SimulateBody, raw)
+        body = parse(SimulateBody, await read_body(receive, services.settings.max_body_kib * 1024))
         assert isinstance(body, SimulateBody)
         token = _token(body, sender)
+        quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
         model = await find_model(services, body.fmu_id, token)
         plan = plan_run(body, model, services.limits)
         price = services.price_of(model)
-        asked = Asked(body, plan, price, token, sender, body.quote_only or _quote_only(scope["query_string"]))
-        _check_max_price(asked)
-        if price.micros and (asked.quote_only or token is None):
-            if services.settings.quotes_per_second:
-                address = client_address(scope, headers, services.settings.trusted_proxies)
-                within(rates.quotes, address, "quotes")
-            raise _quote(services, asked)
+        enough = body.max_price is None or _is_enough(body.max_price, price)
+        if price.micros and (token is None or quote_only or body.quote_only):
+            _within_quotes(services, state.rates, scope, headers)
+            if not enough:
+                detail = f"{price_text(model, price)} max_price is {body.max_price}."
+                raise PriceAboveMax(detail, **state.offers.fields(model, sender.account_id))
+            await send_bytes(send, 402, PROBLEM, state.offers.payment_required(model, price, sender.account_id))
+            return
+        if quote_only or body.quote_only:
+            await _free_quote(model, price)(scope, receive, send)
+            return
         if price.micros and token is not None:
             try:
                 finished = await redeem_and_run(services, plan, token, key)
             except Offer as refusal:
-                refusal.fields |= _offer(services, asked)
+                refusal.fields |= state.offers.fields(model, sender.account_id)
                 raise
-        elif asked.quote_only:
-            await _free_quote(model, price)(scope, receive, send)
-            return
         else:
             if sender.account_id is None or services.settings.stripe_enabled:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
-                within(rates.free_runs, address, "free runs")
+                within(state.rates.free_runs, address, "free runs")
             finished = await run_free(services, plan, sender.account_id, key)
         response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
         await response(scope, receive, send)
+
+
+def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapping[bytes, str]) -> None:
+    if services.settings.quotes_per_second:
+        within(rates.quotes, client_address(scope, headers, services.settings.trusted_proxies), "quotes")
 
 
 async def find_model(services: Services, fmu_id: str, token: str | None = None) -> Model:
@@ -101,8 +93,6 @@ def _token(body: SimulateBody, sender: Sender) -> str | None:
 
 
 def _quote_only(query: bytes) -> bool:
-    if not query:
-        return False
     asked = False
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name != "quote_only":
@@ -114,28 +104,11 @@ def _quote_only(query: bytes) -> bool:
     return asked
 
 
-def _check_max_price(asked: Asked) -> None:
-    text = asked.body.max_price
-    if text is None:
-        return
+def _is_enough(max_price: str, price: Money) -> bool:
     try:
-        Money.parse(text, asked.price.currency)
+        return Money.parse(max_price, price.currency).micros >= price.micros
     except ValueError as error:
         raise InvalidRequest(f"max_price: {error}.", field="max_price") from None
-
-
-def _offer(services: Services, asked: Asked) -> dict[str, Any]:
-    quote = new_quote(services, asked.plan.model, asked.sender.account_id)
-    return offer(quote, asked.plan.model, services.statements, services.settings.base_url)
-
-
-def _quote(services: Services, asked: Asked) -> Offer:
-    """The 402. Nothing is stored and nobody is called for it."""
-    fields = _offer(services, asked)
-    text, price = asked.body.max_price, asked.price
-    if text is not None and Money.parse(text, price.currency).micros < price.micros:
-        return PriceAboveMax(f"One run of {asked.plan.model.fmu_id} costs {price}, above {text}.", **fields)
-    return PaymentRequired(f"One run of {asked.plan.model.fmu_id} costs {price}.", **fields)
 
 
 def _free_quote(model: Model, price: Money) -> JsonResponse:
