@@ -110,7 +110,7 @@ def _delivery(row: Obj) -> Obj:
         f"{name} {value}" if value is not True else name for name, value in row["script"].items() if value
     )
     attempts = [
-        {"at": moment(attempt["at"]), "said": attempt["error"] or f"{attempt['status']} {attempt['body'][:80]}"}
+        {"at": moment(attempt["at"]), "said": attempt["error"] or f"{attempt['status']} {attempt['body'][:60]}"}
         for attempt in row["attempts"]
     ]
     next_at = moment(row["next_at"]) if row["next_at"] else None

@@ -83,7 +83,10 @@ def client(stripe: LocalStripe) -> StripeClient:
 
 @dataclass
 class Receiver:
-    """A webhook endpoint: `heard` has (headers, body) in the order of arrival; `answer` decides the status."""
+    """A shop: its pages show their own path, its webhook endpoint keeps what comes.
+
+    `heard` has (headers, body) in the order of arrival; `answer` decides the status.
+    """
 
     url: str = ""
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -124,6 +127,12 @@ def _receiver() -> Iterator["Receiver"]:
             self.send_header("content-length", "4")
             self.end_headers()
             self.wfile.write(b"seen")
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(self.path)))
+            self.end_headers()
+            self.wfile.write(self.path.encode())
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
