@@ -37,7 +37,7 @@ SHIPPED = ("BouncingBall", "VanDerPol", "DCMotor")
 UNLISTED = ("Exits",)  # its default experiment ends the process
 PRICES = '[prices]\n"msl:VanDerPol" = 0\n"msl:DCMotor" = "2.50"\n'
 WEBHOOK_SECRET = "whsec_harness"
-SECRET = "a secret of the harness, long enough"
+SECRET = "a-secret-of-the-harness-long-enough"
 # Limits that a test of something else should not meet.
 GENEROUS: dict[str, Any] = {
     "keys_per_minute": 0, "free_runs_per_minute": 0, "checkouts_per_minute": 0, "checkouts_per_second": 0,

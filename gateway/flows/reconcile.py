@@ -1,12 +1,14 @@
 """Reconcile: finish what a crash, a lost webhook or a slow Stripe left open. Every step may be repeated at any time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
-from gateway.flows.receive_webhook import WATCHED, work_on_event
+from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
@@ -18,6 +20,8 @@ EVERY_SECONDS = 60
 EVENTS_READ = "events"
 OVERLAP_SECONDS = 600  # an event may appear in the list later than its time says
 DAY = 24 * 3600
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -41,20 +45,36 @@ async def recover_runs(services: Services) -> None:
 
 async def reconcile(services: Services) -> None:
     """One round: runs, inbox, purchases past their end, unspent money, outbox, results past their time."""
+    store, now, livemode = services.store, services.now(), services.settings.livemode
     await recover_runs(services)
     await read_missed_events(services)
-    for event in await services.store.due_events(services.now()):
-        await work_on_event(services, event)
-    for purchase_id in await services.store.unsettled_purchases(services.now()):
-        await _settle_late(services, purchase_id)
-    paid_before = services.now() - services.settings.unspent_refund_days * DAY
-    for purchase_id in await services.store.unspent_tokens(
-        paid_before=paid_before, livemode=services.settings.livemode
-    ):
-        await services.store.order_refund(purchase_id, reason="unspent", now=services.now())
-    for order in await services.store.due_orders(services.now(), livemode=services.settings.livemode):
-        await carry_out_refund(services, order)
+    await _each(services, await store.due_events(services.now()), _work_late)
+    await _each(services, await store.unsettled_purchases(now, livemode=livemode), _settle_late)
+    paid_before = now - services.settings.unspent_refund_days * DAY
+    await _each(services, await store.unspent_tokens(paid_before=paid_before, livemode=livemode), _give_back)
+    await _each(services, await store.due_orders(services.now(), livemode=livemode), carry_out_refund)
     await _delete_old_results(services)
+
+
+async def _each(services: Services, items: Sequence[T], step: Callable[[Services, T], Awaitable[object]]) -> None:
+    """Every one of them: what breaks in a way that nobody foresaw must not hold up the others."""
+    for item in items:
+        try:
+            await step(services, item)
+        except Exception:
+            log.exception("reconcile_broke", step=step.__name__, item=getattr(item, "id", item))
+
+
+async def _work_late(services: Services, event: Event) -> None:
+    try:
+        await work_on_event(services, event)
+    except Exception:
+        await postpone(services, event, "internal_error")
+        raise
+
+
+async def _give_back(services: Services, purchase_id: str) -> None:
+    await services.store.order_refund(purchase_id, reason="unspent", now=services.now())
 
 
 async def _delete_old_results(services: Services) -> None:

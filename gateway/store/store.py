@@ -200,8 +200,8 @@ class Store:
     async def due_orders(self, now: int, *, livemode: bool) -> list[Order]:
         return [order_of(row) for row in await self._scan("due_orders", now=now, livemode=int(livemode))]
 
-    async def unsettled_purchases(self, now: int) -> list[str]:
-        return [row["id"] for row in await self._scan("unsettled_purchases", now=now)]
+    async def unsettled_purchases(self, now: int, *, livemode: bool) -> list[str]:
+        return [row["id"] for row in await self._scan("unsettled_purchases", now=now, livemode=int(livemode))]
 
     async def unspent_tokens(self, *, paid_before: int, livemode: bool) -> list[str]:
         rows = await self._scan("unspent_tokens", paid_before=paid_before, livemode=int(livemode))
