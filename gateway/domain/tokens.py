@@ -44,6 +44,7 @@ class Token:
     state: TokenState
     run_id: str | None
     expires_at: int  # epoch seconds
+    refund_reason: str | None = None  # a refund was asked for while it was held; its release orders it
 
 
 def sign_token(statements: Statements, purchase_id: str, generation: int) -> str:

@@ -15,6 +15,7 @@ CREATE TABLE api_key(
   created_at BIGINT NOT NULL,
   revoked_at BIGINT
 );
+CREATE INDEX api_key_made ON api_key(created_at);
 
 -- A quote that somebody began to pay. Its id is the quote's, Stripe's client_reference_id and the idempotency key.
 CREATE TABLE purchase(
@@ -45,6 +46,10 @@ CREATE TABLE purchase(
 -- POST /pay gives a keyed caller the purchase that is still open; the reconciler looks for the ones past their end.
 CREATE INDEX purchase_open ON purchase(account_id,fmu_sha256,amount) WHERE state IN('new','open');
 CREATE INDEX purchase_unsettled ON purchase(expires_at) WHERE state IN('new','open','processing');
+-- An account's ledger; the funnel's days.
+CREATE INDEX purchase_of ON purchase(account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX purchase_made ON purchase(created_at);
+CREATE INDEX purchase_paid ON purchase(paid_at) WHERE paid_at IS NOT NULL;
 
 -- What spends a purchase once. The string is a signed (purchase, generation); nothing secret stands here.
 CREATE TABLE token(
@@ -55,6 +60,7 @@ CREATE TABLE token(
   state TEXT NOT NULL CHECK(state IN('ready','held','spent','refunding','refunded','frozen','revoked')),
   run_id TEXT,
   expires_at BIGINT NOT NULL,
+  refund_reason TEXT,                     -- an operator asked for a refund while it was held: its release orders it
   CHECK((state IN('held','spent'))=(run_id IS NOT NULL))
 );
 
@@ -89,6 +95,7 @@ CREATE TABLE run(
 CREATE UNIQUE INDEX run_idempotency ON run(payer,idem_key) WHERE state IN('running','succeeded'); -- a failed one may be tried again
 CREATE UNIQUE INDEX run_one_per_token ON run(token_id) WHERE state IN('running','succeeded');
 CREATE INDEX run_running ON run(started_at) WHERE state='running';
+CREATE INDEX run_started ON run(started_at); -- the funnel's days
 
 -- Only the world outside (stripe) and what was lost (loss) may be negative.
 CREATE TABLE balance(
@@ -99,7 +106,8 @@ CREATE TABLE balance(
 
 -- Append only, single debit and single credit: balanced by construction. The id is the natural key of the cause.
 CREATE TABLE transfer(
-  id TEXT PRIMARY KEY,
+  seq INTEGER PRIMARY KEY,                -- the order of booking, also within a second: GET /ledger pages by it
+  id TEXT NOT NULL UNIQUE,
   debit TEXT NOT NULL,
   credit TEXT NOT NULL CHECK(credit<>debit),
   amount BIGINT NOT NULL CHECK(amount>0),
@@ -112,6 +120,23 @@ CREATE TABLE transfer(
 );
 CREATE UNIQUE INDEX transfer_resolves_once ON transfer(pending_id) WHERE pending_id IS NOT NULL; -- captured or released, once
 CREATE INDEX transfer_of ON transfer(ref);
+
+-- What POST /pay answered under an Idempotency-Key. The answer follows from the purchase and its session id is signed
+-- anew each time, so that nothing that opens anything stands here.
+CREATE TABLE pay_answer(
+  payer TEXT NOT NULL,                    -- account id, or without one the purchase's id
+  idem_key TEXT NOT NULL,
+  digest TEXT NOT NULL,                   -- of the request, to tell another one under the same key
+  purchase_id TEXT NOT NULL REFERENCES purchase(id),
+  at BIGINT NOT NULL,
+  PRIMARY KEY(payer,idem_key)
+);
+
+-- How many quotes were made on a day (days since 1970-01-01, UTC), added up in memory and written rarely.
+CREATE TABLE quotes(
+  day BIGINT PRIMARY KEY,
+  count BIGINT NOT NULL CHECK(count>0)
+);
 
 -- How far we have read what Stripe keeps: epoch seconds by name.
 CREATE TABLE progress(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.domain.purchases import PurchaseState
-from gateway.store import money
+from gateway.store import money, returns
 from gateway.store.connection import connect, migrate
 from gateway.store.money import Refused
 from gateway.store.store import violations
@@ -101,12 +101,12 @@ class Books(RuleBasedStateMachine):
     @rule(purchase=PURCHASES)
     def refund_is_ordered(self, purchase: str) -> None:
         with self.attempt():
-            money.order_refund(self.db, purchase, reason="r", now=self.now)
+            returns.order_refund(self.db, purchase, reason="r", now=self.now)
 
     @rule(purchase=PURCHASES, attempt=st.integers(1, 2))
     def refund_is_carried_out(self, purchase: str, attempt: int) -> None:
         with self.attempt():
-            done = money.finish_refund(self.db, f"refund:{purchase}:{attempt}", remote_id="re", now=self.now)
+            done = returns.finish_refund(self.db, f"refund:{purchase}:{attempt}", refund_id="re", now=self.now)
             self.move("stripe", done, AMOUNT)
 
     @invariant()

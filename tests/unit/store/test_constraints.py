@@ -18,12 +18,12 @@ from gateway.store.connection import Database
         "UPDATE purchase SET payment_intent_id = 'pi_held' WHERE id = 'ready'",
         "UPDATE token SET state = 'held' WHERE id = 'ready'",
         "UPDATE token SET state = 'lost' WHERE id = 'ready'",
-        "INSERT INTO token SELECT 'other', 'ready', NULL, 1, 'ready', NULL, 9",
+        "INSERT INTO token SELECT 'other', 'ready', NULL, 1, 'ready', NULL, 9, NULL",
         "UPDATE run SET state = 'succeeded', finished_at = 9 WHERE id = 'run_held'",
         "UPDATE run SET source = 'free' WHERE id = 'run_held'",
-        "INSERT INTO transfer SELECT 'x', 'a', 'a', 1, 'usd', 'pay', NULL, 'r', 1",
-        "INSERT INTO transfer SELECT 'x', 'a', 'b', -1, 'usd', 'pay', NULL, 'r', 1",
-        "INSERT INTO transfer SELECT 'x', 'a', 'b', 1, 'usd', 'capture', NULL, 'r', 1",
+        "INSERT INTO transfer SELECT 9, 'x', 'a', 'a', 1, 'usd', 'pay', NULL, 'r', 1",
+        "INSERT INTO transfer SELECT 9, 'x', 'a', 'b', -1, 'usd', 'pay', NULL, 'r', 1",
+        "INSERT INTO transfer SELECT 9, 'x', 'a', 'b', 1, 'usd', 'capture', NULL, 'r', 1",
     ],
 )
 def test_the_schema_refuses(db: Database, forbidden: str) -> None:
@@ -38,7 +38,7 @@ def test_the_schema_refuses(db: Database, forbidden: str) -> None:
 def test_a_hold_is_captured_or_released_once(db: Database) -> None:
     pay(db)
     hold(db)
-    resolve = """INSERT INTO transfer SELECT :id, debit, credit, amount, currency, :kind, id, ref, 9
+    resolve = """INSERT INTO transfer SELECT NULL, :id, debit, credit, amount, currency, :kind, id, ref, 9
                  FROM transfer WHERE id = 'hold:run_1'"""
     db.execute("BEGIN")
     db.execute(resolve, {"id": "capture:run_1", "kind": "capture"})

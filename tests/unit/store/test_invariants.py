@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from books import FAILURE, SUCCESS, hold, pay
 
-from gateway.store import money
+from gateway.domain.money import Money
+from gateway.store import money, returns
 from gateway.store.connection import Database, connect, migrate
 from gateway.store.store import INVARIANTS, violations
 
@@ -24,6 +25,7 @@ CORRUPTIONS = {
     "I7b": "UPDATE run SET fmu_sha256 = 'another' WHERE id = 'run_spent'",
     "I8": "UPDATE transfer SET amount = amount + 1 WHERE kind = 'refund'",
     "I9": "DELETE FROM outbox WHERE ref = 'refunded'",
+    "I10": "UPDATE outbox SET state = 'dead' WHERE ref = 'cs_other'",
     "I11": "UPDATE outbox SET state = 'dead' WHERE ref = 'refunding'",
     "I12": "UPDATE transfer SET credit = 'revenue:live:usd' WHERE id = 'capture:run_spent'",
 }
@@ -38,8 +40,10 @@ def fill(db: Database) -> None:
         if ending is not None:
             money.finish_run(db, f"run_{name}", ending, now=4)
     for name in ("refunding", "refunded"):
-        assert money.order_refund(db, name, reason="test", now=5)
-    assert money.finish_refund(db, "refund:refunded:1", remote_id="re_1", now=6)
+        assert returns.order_refund(db, name, reason="test", now=5)
+    assert returns.finish_refund(db, "refund:refunded:1", refund_id="re_1", now=6)
+    unmatched = returns.Unmatched("cs_other", "pi_other", Money(500_000, "usd"), livemode=False)
+    assert returns.take_unmatched(db, unmatched, reason="test", now=7)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from books import FAILURE, SUCCESS, begin, fields, hold, new_run, pay, settle
 
 from gateway.domain.purchases import PurchaseState
 from gateway.domain.tokens import TokenState
-from gateway.store import money
+from gateway.store import money, returns
 from gateway.store.connection import Database, queries
 from gateway.store.money import Refused
 from gateway.store.records import purchase_of, token_of
@@ -133,14 +133,14 @@ def test_the_next_generation_comes_only_after_the_expiry_of_a_ready_token(db: Da
 def test_a_refund_is_ordered_only_for_a_ready_token_and_booked_once(db: Database) -> None:
     pay(db)
     hold(db)
-    assert not money.order_refund(db, "pur_1", reason="r", now=4)
+    assert not returns.order_refund(db, "pur_1", reason="r", now=4)
     money.finish_run(db, "run_1", FAILURE, now=5)
-    assert money.order_refund(db, "pur_1", reason="r", now=6)
-    assert not money.order_refund(db, "pur_1", reason="r", now=6)
+    assert returns.order_refund(db, "pur_1", reason="r", now=6)
+    assert not returns.order_refund(db, "pur_1", reason="r", now=6)
     with pytest.raises(Refused):
         hold(db, "run_2", now=7)
-    assert money.finish_refund(db, "refund:pur_1:1", remote_id="re", now=8)
-    assert not money.finish_refund(db, "refund:pur_1:1", remote_id="re", now=9)
+    assert returns.finish_refund(db, "refund:pur_1:1", refund_id="re", now=8)
+    assert not returns.finish_refund(db, "refund:pur_1:1", refund_id="re", now=9)
     assert token(db) is TokenState.REFUNDED
     assert balance(db, "token:pur_1") == 0
 
