@@ -9,6 +9,7 @@ from gateway.store import money, returns
 from gateway.store.connection import Database, queries
 from gateway.store.money import Refused
 from gateway.store.records import purchase_of, token_of
+from gateway.store.store import Store
 
 
 def token(db: Database, purchase_id: str = "pur_1") -> TokenState:
@@ -160,3 +161,12 @@ def test_an_account_gets_its_open_purchase_again_and_nobody_elses(db: Database) 
     settle(db, "first")
     assert ask("after paying", account_id="acc_1") == "after paying"
     assert money.begin_purchase(db, fields("too late", account_id="acc_1"), reuse=True, now=1000).id == "too late"
+
+
+async def test_only_purchases_of_the_servers_mode_are_looked_after(store: Store) -> None:
+    """Live money's key knows nothing of test purchases: asking Stripe for them would fail for ever."""
+    for name, livemode in (("test", 0), ("live", 1)):
+        await store.begin_purchase(fields(name, livemode=livemode), reuse=False, now=1)
+    assert await store.unsettled_purchases(2000, livemode=False) == ["test"]
+    assert await store.unsettled_purchases(2000, livemode=True) == ["live"]
+    assert await store.unsettled_purchases(1999, livemode=True) == []

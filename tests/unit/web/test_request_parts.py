@@ -1,0 +1,75 @@
+"""What is read of a request beside its body: what it accepts, from where it comes, and how often it may come."""
+
+import pytest
+
+from gateway.errors import InvalidRequest, NotAcceptable, RateLimited
+from gateway.simulation.results import ARROW, CSV, JSON, PARQUET
+from gateway.web.limits import Rate, within
+from gateway.web.requests import client_address, idempotency_key, negotiate
+
+
+@pytest.mark.parametrize(
+    ("accept", "found"),
+    [
+        (None, JSON), ("", JSON), ("*/*", JSON), ("application/*", JSON), ("text/html", JSON), ("TEXT/CSV", CSV),
+        ("text/*", CSV), (ARROW, ARROW), (PARQUET, PARQUET), ("image/png, text/csv", CSV),
+        ("text/csv;q=0.5, application/json;q=0.9", JSON), ("text/csv, application/json", CSV),
+        ("application/json;q=0.1, */*;q=0.2", JSON), ("text/csv; q=1.0; header=present", CSV),
+        ("text/csv;q=x, application/json;q=0.1", JSON), ("text/csv;q=nan, application/json;q=0.1", JSON),
+    ],
+)  # fmt: skip
+def test_the_form_with_the_highest_quality_is_given(accept: str | None, found: str) -> None:
+    assert negotiate(accept) == found
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/csv;q=0", ",", ";", "application/json;q=-1"])
+def test_what_accepts_none_of_our_forms_is_refused(accept: str) -> None:
+    with pytest.raises(NotAcceptable):
+        negotiate(accept)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "found"),
+    [
+        ("192.0.2.1", "", (), "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.1", (), "192.0.2.1"),
+        ("10.0.0.1", "198.51.100.1", ("10.0.0.1",), "198.51.100.1"),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.1", ("10.0.0.1",), "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", ("10.0.0.1", "10.0.0.2"), "198.51.100.1"),
+        ("10.0.0.1", "", ("10.0.0.1",), "10.0.0.1"),
+        ("10.0.0.1", "not an address", ("10.0.0.1",), "not an address"),
+        ("2001:db8::1", "", (), "2001:db8::/64"),
+    ],
+)
+def test_the_address_that_counts_is_the_last_that_no_trusted_proxy_added(
+    peer: str, forwarded: str, trusted: tuple[str, ...], found: str
+) -> None:
+    assert client_address({"client": (peer, 1)}, {b"x-forwarded-for": forwarded}, trusted) == found
+
+
+def test_every_address_of_an_ipv6_subnet_counts_as_one() -> None:
+    found = {client_address({"client": (f"2001:db8:0:1:{i:x}::{i:x}", 1)}, {}, ()) for i in range(1, 100)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "a\nb", "\x7f"])
+def test_an_idempotency_key_is_printable_and_not_too_long(key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        idempotency_key({b"idempotency-key": key})
+    assert idempotency_key({b"idempotency-key": "x" * 255}) == "x" * 255
+    assert idempotency_key({}) is None
+
+
+def test_a_rate_gives_so_many_at_once_and_then_says_how_long_to_wait() -> None:
+    rate = Rate(3, 60)
+    assert [rate.wait("a") for _ in range(3)] == [0.0] * 3
+    assert 0 < rate.wait("a") <= 20
+    assert rate.wait("b") == 0.0
+    with pytest.raises(RateLimited) as refusal:
+        within(rate, "a", "things")
+    assert 1 <= (refusal.value.retry_after or 0) <= 20
+
+
+def test_zero_is_no_limit() -> None:
+    rate = Rate(0, 60)
+    assert [rate.wait("a") for _ in range(1000)] == [0.0] * 1000
