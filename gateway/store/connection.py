@@ -29,10 +29,14 @@ queries: Any = aiosql.from_path(HERE / "queries.sql", "sqlite3")
 log = structlog.get_logger()
 
 
+class DatabaseUnusable(RuntimeError):
+    """This program cannot work with this database, or this SQLite; the text says what to do."""
+
+
 def connect(path: Path, *, readonly: bool = False) -> Database:
     """A connection that commits only where BEGIN and COMMIT say so; rows can be read by name."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise RuntimeError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed.")
+        raise DatabaseUnusable(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed.")
     uri = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
@@ -44,29 +48,48 @@ def connect(path: Path, *, readonly: bool = False) -> Database:
     return db
 
 
-def migrate(db: Database) -> None:
-    """Apply the numbered files of schema/ that this database lacks. RuntimeError if it is newer than this program."""
-    files = sorted((HERE / "schema").glob("[0-9][0-9][0-9][0-9]_*.sql"))
+def schema_files() -> list[Path]:
+    return sorted((HERE / "schema").glob("[0-9][0-9][0-9][0-9]_*.sql"))
+
+
+def schema_version(db: Database) -> int:
+    """How many of schema/'s files were applied to this database."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def migrate(db: Database) -> None:
+    """Apply the numbered files of schema/ that this database lacks. DatabaseUnusable if it is newer than we are."""
+    files, version = schema_files(), schema_version(db)
     if version > len(files):
-        raise RuntimeError(
+        raise DatabaseUnusable(
             f"The database has schema {version}; this gateway knows {len(files)}. Install a newer gateway."
         )
     for number, file in enumerate(files[version:], start=version + 1):
         db.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version={number};\nCOMMIT;")
 
 
+def require_schema(db: Database) -> None:
+    """RuntimeError unless the schema is this program's own: who does not own a database must not change its schema."""
+    version, known = schema_version(db), len(schema_files())
+    if version != known:
+        raise RuntimeError(
+            f"The database has schema {version}, this program knows {known}: use the gateway's own version."
+        )
+
+
 class Writer:
     """The only writer of a database. An operation is a plain function over the connection, in its own SAVEPOINT."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, prepare: Callable[[Database], None] = migrate):
         self.batches = 0
+        self.operations = 0
         self._closed = False
         self._door = threading.Lock()  # nothing is put behind the end of the queue, where nobody would answer it
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._db = connect(path)
         try:
-            migrate(self._db)
+            prepare(self._db)
         except BaseException:
             self._db.close()
             raise
@@ -96,6 +119,7 @@ class Writer:
                 batch, last = self._gather(first)
                 results = self._commit([job for _, _, job in batch])
                 self.batches += 1
+                self.operations += len(batch)
                 self._answer(batch, results)
                 if last:
                     return

@@ -77,6 +77,13 @@ UPDATE token SET state = 'held', run_id = :run_id
    AND EXISTS (SELECT 1 FROM purchase p WHERE p.id = token.purchase_id AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode)
 RETURNING *;
 
+-- name: wish_refund(id, reason)^
+-- No row: the token is not held (any more). The first reason stays.
+UPDATE token SET refund_reason = COALESCE(refund_reason, :reason) WHERE id = :id AND state = 'held' RETURNING id;
+
+-- name: forget_refund_wish(id)!
+UPDATE token SET refund_reason = NULL WHERE id = :id;
+
 -- name: settle_token(id, state, run_id)^
 -- After a run: spent keeps the run's id, ready forgets it.
 UPDATE token SET state = :state, run_id = :run_id WHERE id = :id AND state = 'held' RETURNING id;
@@ -153,6 +160,10 @@ UPDATE inbox SET state = :state, error = :error, attempts = attempts + 1 WHERE i
 -- name: postpone_event(id, error, next_at)!
 UPDATE inbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHERE id = :id AND state = 'new';
 
+-- name: revive_events(now)!
+-- An operator asks: what was given up is tried once more.
+UPDATE inbox SET state = 'new', attempts = 0, next_at = :now WHERE state = 'dead';
+
 -- name: due_events(now)
 SELECT * FROM inbox WHERE state = 'new' AND next_at <= :now ORDER BY next_at LIMIT 100;
 
@@ -188,9 +199,15 @@ SELECT id FROM outbox WHERE remote_id = :remote_id;
 UPDATE outbox SET error = :error, attempts = attempts + 1, next_at = :next_at WHERE id = :id AND state = 'todo';
 
 -- name: alarms(now)^
--- What somebody should look at: events and orders that are dead or have waited too long (limits in seconds).
+-- What somebody should look at: events and orders that are dead or have waited too long (limits in seconds). Each
+-- condition is written as its partial index has it, so that no table is scanned however long the shop is open.
 SELECT (SELECT count(*) FROM inbox WHERE state = 'dead') AS dead_events,
        (SELECT count(*) FROM inbox WHERE state = 'new' AND at < :now - 60) AS late_events,
-       (SELECT count(*) FROM outbox WHERE state = 'failed') AS failed_refunds,
-       (SELECT count(*) FROM balance WHERE acct LIKE 'unmatched:%' AND acct NOT LIKE 'unmatched:cs_%' AND amount > 0) AS unmatched,
+       (SELECT count(*) FROM outbox o WHERE state IN ('dead', 'failed') AND state = 'failed' -- until it was ordered again, or the value went elsewhere
+           AND NOT EXISTS (SELECT 1 FROM outbox n WHERE n.kind = o.kind AND n.ref = o.ref AND n.attempt > o.attempt)
+           AND EXISTS (SELECT 1 FROM balance b WHERE b.acct IN ('token:' || o.ref, 'unmatched:' || o.ref) AND b.amount > 0)
+       ) AS failed_refunds,
+       (SELECT count(*) FROM balance WHERE acct >= 'unmatched:' AND acct < 'unmatched;' AND amount > 0
+           AND acct NOT IN (SELECT 'unmatched:' || ref FROM outbox WHERE state = 'todo')) AS unmatched,
+       (SELECT count(*) FROM outbox WHERE state IN ('dead', 'failed') AND state = 'dead' AND COALESCE(error, '') <> 'void') AS dead_orders,
        (SELECT count(*) FROM outbox WHERE state = 'todo' AND at < :now - 900) AS late_orders;

@@ -8,9 +8,10 @@ from gateway.domain.ledger import token_account, unmatched_account
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
 from gateway.domain.tokens import MOVES, TokenState
+from gateway.store import money as moves
 from gateway.store.connection import Database, queries
-from gateway.store.money import Refused, book
-from gateway.store.records import purchase_of, token_of
+from gateway.store.money import Ending, Refused, book
+from gateway.store.records import Run, purchase_of, token_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,26 @@ def order_refund(db: Database, purchase_id: str, *, reason: str, now: int) -> bo
     _move(db, purchase_id, TokenState.REFUNDING)
     _order(db, purchase_of(row), balance(db, token_account(purchase_id)), reason, now)
     return True
+
+
+def ask_refund(db: Database, purchase_id: str, *, reason: str, now: int) -> TokenState | None:
+    """What an operator asks for: ordered at once for a ready token (then `refunding`), written down for a held one, to
+    be ordered by its release. Nothing happens in any other state. The state after it; None if nothing was ever paid."""
+    if not order_refund(db, purchase_id, reason=reason, now=now):
+        queries.wish_refund(db, id=purchase_id, reason=reason)
+    token = queries.token(db, id=purchase_id)
+    return TokenState(token["state"]) if token else None
+
+
+def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | None:
+    """money.finish_run, and the refund that was asked for meanwhile if the run was not captured."""
+    run = moves.finish_run(db, run_id, ending, now=now)
+    if run is not None and run.token_id is not None and ending.result_sha256 is None:
+        reason = queries.token(db, id=run.token_id)["refund_reason"]
+        if reason is not None:
+            queries.forget_refund_wish(db, id=run.token_id)
+            order_refund(db, run.token_id, reason=reason, now=now)
+    return run
 
 
 def take_unmatched(db: Database, unmatched: Unmatched, *, reason: str, now: int) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,9 +11,9 @@ import aiosqlite
 
 from gateway.domain.accounts import ApiKey
 from gateway.domain.purchases import Purchase, PurchaseState
-from gateway.domain.tokens import Token
+from gateway.domain.tokens import Token, TokenState
 from gateway.store import money, returns
-from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, queries
+from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, migrate, queries, require_schema
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
 from gateway.store.records import Event, Order, Run, event_of, order_of, purchase_of, run_of, token_of
@@ -31,22 +31,40 @@ class Alarms:
     failed_refunds: int
     unmatched: int
     late_orders: int
+    dead_orders: int
+
+    @property
+    def raised(self) -> dict[str, int]:
+        """Name in words → count, of those that are not zero."""
+        return {name.replace("_", " "): count for name, count in asdict(self).items() if count}
 
 
 class Store:
     """One process's hold on a database: a writer thread, a connection for reads by key, a pool of one for scans."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, owner: bool = True):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._lock = own(path)
+        self._lock = own(path) if owner else None
         try:
-            self.write = Writer(path)
+            self.write = Writer(path, migrate if owner else require_schema)
             self._read = connect(path, readonly=True)
         except BaseException:
-            os.close(self._lock)
+            self._disown()
             raise
         self._scans: aiosqlite.Connection | None = None
+
+    @classmethod
+    def beside(cls, path: Path) -> Self:
+        """Without the lock: next to the gateway that owns the database, or where none runs. What is done here must be
+        right while that gateway does the same at the same time. FileNotFoundError, RuntimeError for another schema."""
+        if not path.exists():
+            raise FileNotFoundError(f"There is no database at {path}.")
+        return cls(path, owner=False)
+
+    def _disown(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     async def open(self) -> Self:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
@@ -61,7 +79,7 @@ class Store:
             await self._scans.close()
         await asyncio.to_thread(self.write.close)
         self._read.close()
-        os.close(self._lock)
+        self._disown()
 
     # Reads of one row by its key: 3 µs each, so they may run on the event loop.
 
@@ -141,10 +159,13 @@ class Store:
         await self.write(money.start_run, run, token_id=None, now=now)
 
     async def finish_run(self, run_id: str, ending: Ending, *, now: int) -> Run | None:
-        return await self.write(money.finish_run, run_id, ending, now=now)
+        return await self.write(returns.finish_run, run_id, ending, now=now)
 
     async def order_refund(self, purchase_id: str, *, reason: str, now: int) -> bool:
         return await self.write(returns.order_refund, purchase_id, reason=reason, now=now)
+
+    async def ask_refund(self, purchase_id: str, *, reason: str, now: int) -> TokenState | None:
+        return await self.write(returns.ask_refund, purchase_id, reason=reason, now=now)
 
     async def finish_refund(self, order_id: str, *, refund_id: str, now: int) -> bool:
         return await self.write(returns.finish_refund, order_id, refund_id=refund_id, now=now)
@@ -180,6 +201,9 @@ class Store:
     async def postpone_event(self, event_id: str, *, error: str, next_at: int) -> None:
         await self.write(lambda db: queries.postpone_event(db, id=event_id, error=error, next_at=next_at))
 
+    async def revive_events(self, *, now: int) -> None:
+        await self.write(lambda db: queries.revive_events(db, now=now))
+
     def progress(self, name: str) -> int | None:
         row = queries.progress(self._read, name=name)
         return int(row["at"]) if row else None
@@ -189,29 +213,39 @@ class Store:
 
     # Scans, on a connection of their own so that they hold up neither the loop nor the writer.
 
-    async def _scan(self, name: str, **parameters: Any) -> list[sqlite3.Row]:
+    async def scan(self, name: str, **parameters: Any) -> list[sqlite3.Row]:
+        """The rows of a named statement."""
         if self._scans is None:
             raise RuntimeError("the store is not open")
         return list(await self._scans.execute_fetchall(getattr(queries, name).sql, parameters))
 
     async def due_events(self, now: int) -> list[Event]:
-        return [event_of(row) for row in await self._scan("due_events", now=now)]
+        return [event_of(row) for row in await self.scan("due_events", now=now)]
 
     async def due_orders(self, now: int, *, livemode: bool) -> list[Order]:
-        return [order_of(row) for row in await self._scan("due_orders", now=now, livemode=int(livemode))]
+        return [order_of(row) for row in await self.scan("due_orders", now=now, livemode=int(livemode))]
 
     async def unsettled_purchases(self, now: int, *, livemode: bool) -> list[str]:
-        return [row["id"] for row in await self._scan("unsettled_purchases", now=now, livemode=int(livemode))]
+        return [row["id"] for row in await self.scan("unsettled_purchases", now=now, livemode=int(livemode))]
 
     async def unspent_tokens(self, *, paid_before: int, livemode: bool) -> list[str]:
-        rows = await self._scan("unspent_tokens", paid_before=paid_before, livemode=int(livemode))
+        rows = await self.scan("unspent_tokens", paid_before=paid_before, livemode=int(livemode))
         return [row["id"] for row in rows]
 
     async def running_runs(self) -> list[str]:
-        return [row["id"] for row in await self._scan("running_runs")]
+        return [row["id"] for row in await self.scan("running_runs")]
 
     async def alarms(self, now: int) -> Alarms:
-        return Alarms(**dict((await self._scan("alarms", now=now))[0]))
+        return Alarms(**dict((await self.scan("alarms", now=now))[0]))
+
+
+def alarms_of(path: Path, now: int) -> Alarms:
+    """The alarms of a database, for who is not its gateway."""
+    db = connect(path, readonly=True)
+    try:
+        return Alarms(**dict(queries.alarms(db, now=now)))
+    finally:
+        db.close()
 
 
 def violations(path: Path) -> list[str]:

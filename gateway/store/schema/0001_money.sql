@@ -157,6 +157,7 @@ CREATE TABLE inbox(
   next_at BIGINT NOT NULL
 );
 CREATE INDEX inbox_new ON inbox(next_at) WHERE state='new';
+CREATE INDEX inbox_dead ON inbox(at) WHERE state='dead';
 
 -- Orders to Stripe; the id is the idempotency key, so an order sent twice is carried out once.
 CREATE TABLE outbox(
@@ -178,3 +179,4 @@ CREATE TABLE outbox(
   UNIQUE(kind,ref,attempt)
 );
 CREATE INDEX outbox_todo ON outbox(next_at) WHERE state='todo';
+CREATE INDEX outbox_alarm ON outbox(state) WHERE state IN('dead','failed');
