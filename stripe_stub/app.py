@@ -75,6 +75,7 @@ class LocalStripeApp:
         api = [Route(e.path, self._api(e), methods=[e.method]) for noun in NOUNS for e in noun.endpoints]
         unknown = [Route(path, self._api(None), methods=METHODS) for path in ("/v1/{rest:path}", "/v2/{rest:path}")]
         routes = [*api, *unknown, *control.routes(), *pages.routes()]
+        self.routes = routes
         self._router = Router(routes, redirect_slashes=False, lifespan=self._lifespan)
         if options.webhook_url:
             self._first_endpoint(options.webhook_url, options.webhook_secret)

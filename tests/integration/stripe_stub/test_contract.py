@@ -38,7 +38,7 @@ def test_stripes_test_mode_is_asked_too() -> None:
 
 
 def shaped(obj: Any) -> dict[str, Any]:
-    """The object as a dict, with every key that Stripe's types promise. (What the local one answers is held to more.)"""
+    """The object as a dict, with every key that Stripe's types promise; the local one is held to more elsewhere."""
     plain: dict[str, Any] = obj.to_dict()
     definition = SCHEMA["$defs"][SCHEMA["objects"][plain["object"]]["$ref"].rpartition("/")[2]]
     assert set(definition["required"]) <= set(plain)

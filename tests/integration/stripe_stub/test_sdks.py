@@ -85,3 +85,18 @@ def test_npm_stripe_finds_every_endpoint(npm_stripe: Path, stripe: LocalStripe, 
     said = json.loads(done.stdout)
     assert said["version"] == API_VERSION
     assert said["events"] == len(stripe.events())
+
+
+def test_the_pytest_fixture_gives_a_fresh_one(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest('pytest_plugins = ["stripe_stub.fixtures"]')
+    pytester.makepyfile(
+        """
+        def test_one(local_stripe):
+            local_stripe.send_event("customer.created", {"object": "customer"})
+            assert len(local_stripe.events()) == 1
+
+        def test_two(local_stripe):
+            assert local_stripe.events() == []
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
