@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from gateway.domain import units
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
 from gateway.errors import InvalidRequest
@@ -122,6 +123,17 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     )
 
 
+def uses_units(body: SimulateBody, model: Model) -> bool:
+    """Whether plan_run converts units: then it belongs in a thread, since that takes long the first time."""
+    for name, value in (body.start_values or {}).items():
+        variable = model.variables.get(name)
+        if variable is not None and variable.unit and variable.type.startswith("Float"):
+            items = value if isinstance(value, list) else [value]
+            if any(isinstance(item, str | dict) for item in items):
+                return True
+    return False
+
+
 def row_count(start: float, stop: float, step: float) -> float:
     """Rows at start + i·step with the last at stop; infinite where that overflows."""
     steps = (stop - start) / step
@@ -224,6 +236,8 @@ def _start_value(name: str, value: Any, model: Model) -> StartValue:
 
 
 def _scalar(value: Any, variable: Variable, field: str) -> float | int | bool | str:
+    if isinstance(value, str | dict) and variable.type.startswith("Float"):
+        value = _in_unit(value, variable, field)
     checked = _typed(value, variable, field)
     if isinstance(checked, int | float):
         if variable.min is not None and checked < variable.min:
@@ -231,6 +245,19 @@ def _scalar(value: Any, variable: Variable, field: str) -> float | int | bool | 
         if variable.max is not None and checked > variable.max:
             raise InvalidRequest(f"{value} is above the maximum of {variable.name}, {variable.max:g}.", field=field)
     return checked
+
+
+def _in_unit(value: Any, variable: Variable, field: str) -> Any:
+    """A number with a unit as the number in the variable's unit; anything else as it came."""
+    given = units.quantity(value)
+    if given is None:
+        return value
+    if variable.unit is None:
+        raise InvalidRequest(f"{variable.name} has no unit: give a plain number.", field=field)
+    try:
+        return units.convert(*given, into=variable.unit)
+    except units.NoConversion as error:
+        raise InvalidRequest(f"{variable.name} is in {variable.unit}; {error}.", field=field) from None
 
 
 def _typed(value: Any, variable: Variable, field: str) -> float | int | bool | str:

@@ -1,5 +1,6 @@
 """POST /simulate: a quote or a run. A plain ASGI endpoint, since the unpaid quote is what strangers ask for most."""
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -8,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
-from gateway.domain.requests import SimulateBody, parse, plan_run
+from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
@@ -38,7 +39,10 @@ class Simulate:
         token = _token(body, sender)
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
         model = await find_model(services, body.fmu_id, token)
-        plan = plan_run(body, model, services.limits)
+        if body.start_values and uses_units(body, model):
+            plan = await asyncio.to_thread(plan_run, body, model, services.limits)
+        else:
+            plan = plan_run(body, model, services.limits)
         price = services.price_of(model)
         enough = body.max_price is None or _is_enough(body.max_price, price)
         if price.micros and (token is None or quote_only or body.quote_only):
