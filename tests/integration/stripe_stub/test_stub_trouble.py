@@ -14,9 +14,9 @@ import httpx
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import KEY, Receiver, order
 
 from stripe_stub.testing import LocalStripe, LocalStripeError
-from tests.integration.stripe_stub.conftest import KEY, Receiver, order
 
 PATH = "/v1/checkout/sessions"
 

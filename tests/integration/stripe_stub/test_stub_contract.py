@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import KEY, SCHEMA, order
 
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import KEY, SCHEMA, order
 
 REAL_KEY = os.environ.get("STRIPE_TEST_KEY", "")
 

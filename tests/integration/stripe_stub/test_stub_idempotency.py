@@ -6,9 +6,9 @@ import time
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import KEY, order
 
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import KEY, order
 
 PATH = "/v1/checkout/sessions"
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import order, plain
 
 from stripe_stub.testing import LocalStripe, LocalStripeError
-from tests.integration.stripe_stub.conftest import order, plain
 
 
 def line(**price: Any) -> dict[str, Any]:

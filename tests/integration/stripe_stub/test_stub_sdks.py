@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import KEY, Receiver, order
 
 from stripe_stub import API_VERSION
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import KEY, Receiver, order
 
+pytest_plugins = ["pytester"]
 NPM_STRIPE = "stripe@23.1.0"
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from stripe import StripeClient
+from stripe_support import Receiver, order
 
 from stripe_stub.testing import LocalStripe, LocalStripeError
-from tests.integration.stripe_stub.conftest import Receiver, order
 
 
 def opened(client: StripeClient, **more: Any) -> str:

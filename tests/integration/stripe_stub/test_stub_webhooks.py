@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import Receiver, order
 
 from stripe_stub import API_VERSION
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import Receiver, order
 
 COMPLETED = "checkout.session.completed"
 

@@ -3,9 +3,9 @@
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import order, plain
 
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import order, plain
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import httpx
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import Receiver, order
 
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import Receiver, order
 
 CHROMIUM = shutil.which("chromium")
 browser_only = pytest.mark.skipif(

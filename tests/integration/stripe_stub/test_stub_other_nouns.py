@@ -3,9 +3,9 @@
 import pytest
 import stripe as stripe_python
 from stripe import StripeClient
+from stripe_support import KEY, Receiver, order, plain
 
 from stripe_stub.testing import LocalStripe
-from tests.integration.stripe_stub.conftest import KEY, Receiver, order, plain
 
 
 def test_a_customer_from_the_cradle_to_the_grave(client: StripeClient, stripe: LocalStripe) -> None:
