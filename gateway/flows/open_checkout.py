@@ -1,11 +1,10 @@
 """Open checkout: a quote becomes a purchase with a Checkout Session, once, however often it is asked for."""
 
-import structlog
-
 from gateway.domain.models import Model
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.payments.challenge import status_url
 from gateway.payments.checkout import Checkout
@@ -14,14 +13,13 @@ from gateway.payments.checkout import Checkout
 # is made, so that a retry may send the same bytes.
 SESSION_SECONDS_PAST_QUOTE = 31 * 60
 
-log = structlog.get_logger()
-
 
 def new_quote(services: Services, model: Model, account_id: str | None) -> Quote:
     """An offer of one run of `model` at its price now. ModelIsFree where there is nothing to pay."""
     price = services.price_of(model)
     if not price.micros or services.checkout is None:
         raise ModelIsFree(f"{model.fmu_id} is free.")
+    services.meter.quotes += 1
     return Quote(
         purchase_id=services.new_id("pur"),
         account_id=account_id,
@@ -76,7 +74,7 @@ async def _make_session(services: Services, checkout: Checkout, purchase: Purcha
     purchase = await services.store.open_purchase(
         purchase.id, stripe_session_id=session.id, checkout_url=session.url or ""
     )
-    log.info("checkout_opened", purchase=purchase.id, session=session.id, fmu_id=purchase.fmu_id)
+    payment_event(services, PaymentEvent.CHECKOUT_OPENED, purchase=purchase.id, session=session.id)
     services.news.tell(purchase.id)
     return purchase
 

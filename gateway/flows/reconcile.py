@@ -8,7 +8,9 @@ import structlog
 
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
+from gateway.flows.redeem_and_run import tell_run_ended
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
@@ -39,8 +41,10 @@ async def recover_runs(services: Services) -> None:
             if stored is None
             else Ending(result_sha256=stored.result.sha256)
         )
-        await services.store.finish_run(run_id, ending, now=services.now())
+        recovered = await services.store.finish_run(run_id, ending, now=services.now())
         log.warning("run_recovered", run=run_id, captured=stored is not None)
+        if recovered is not None:
+            tell_run_ended(services, recovered, ending.code or "succeeded", 0.0)
 
 
 async def reconcile(services: Services) -> None:
@@ -74,7 +78,8 @@ async def _work_late(services: Services, event: Event) -> None:
 
 
 async def _give_back(services: Services, purchase_id: str) -> None:
-    await services.store.order_refund(purchase_id, reason="unspent", now=services.now())
+    if await services.store.order_refund(purchase_id, reason="unspent", now=services.now()):
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase_id, reason="unspent")
 
 
 async def _delete_old_results(services: Services) -> None:

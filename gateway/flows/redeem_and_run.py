@@ -10,6 +10,7 @@ import structlog
 from gateway import __version__
 from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
+from gateway.domain.tokens import TokenState
 from gateway.errors import (
     Draining,
     GatewayError,
@@ -23,6 +24,7 @@ from gateway.errors import (
     TokenDoesNotCover,
 )
 from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.simulation.places import Place
 from gateway.simulation.runner import Outcome
@@ -60,10 +62,10 @@ async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, ide
         services, plan, payer=payer, account_id=purchase.account_id, idem_key=idem_key, price=purchase.amount
     )
 
-    def hold() -> Awaitable[None]:
-        return services.store.hold(
-            run, token_id=token.id, generation=token.generation, livemode=services.settings.livemode, now=services.now()
-        )
+    async def hold() -> None:
+        livemode, now = services.settings.livemode, services.now()
+        await services.store.hold(run, token_id=token.id, generation=token.generation, livemode=livemode, now=now)
+        payment_event(services, PaymentEvent.HELD, purchase=token.id, run=run.id)
 
     try:
         return Finished(await _start(services, plan, run, hold, paid=True), replayed=False)
@@ -98,7 +100,8 @@ async def run_free(services: Services, plan: RunPlan, account_id: str | None, id
 
 async def withdraw(services: Services, purchase: Purchase) -> None:
     """The model that was bought is gone: order the refund. Always raises ModelWithdrawn."""
-    await services.store.order_refund(purchase.id, reason="model withdrawn", now=services.now())
+    if await services.store.order_refund(purchase.id, reason="model withdrawn", now=services.now()):
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, reason="model withdrawn")
     services.news.tell(purchase.id)
     raise ModelWithdrawn(f"{purchase.fmu_id} was withdrawn before this token was spent; {purchase.price} go back.")
 
@@ -169,7 +172,10 @@ async def _start(
 
 async def _execute(services: Services, plan: RunPlan, run: NewRun, place: Place) -> Run:
     try:
-        outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
+        with services.meter.waits():
+            await place.turn()
+        with services.meter.runs_now():
+            outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
         header = _header(plan, outcome)
         await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
         result_sha256 = outcome.result.sha256
@@ -197,8 +203,22 @@ async def _execute(services: Services, plan: RunPlan, run: NewRun, place: Place)
         raise OutcomeUnknown(run_url=run_url(services, run.id)) from error
     if finished is None:
         raise InternalError(run_url=run_url(services, run.id))
-    log.info("captured", run=run.id, purchase=finished.token_id, cpu_ms=ending.cpu_ms, wall_ms=ending.wall_ms)
+    tell_run_ended(services, finished, "succeeded", outcome.cpu_seconds)
     return finished
+
+
+def tell_run_ended(services: Services, run: Run, outcome: str, cpu_seconds: float) -> None:
+    """After its row was written: counted, and told as the payment event that it is."""
+    services.meter.run_ended(outcome, paid=run.token_id is not None, cpu_seconds=cpu_seconds)
+    if run.token_id is None:
+        log.info("free_run_ended", run=run.id, fmu_id=run.fmu_id, outcome=outcome, cpu_ms=run.cpu_ms)
+        return
+    event = PaymentEvent.CAPTURED if run.state is RunState.SUCCEEDED else PaymentEvent.RELEASED
+    said: dict[str, Any] = {"fmu_id": run.fmu_id, "outcome": outcome, "cpu_ms": run.cpu_ms, "wall_ms": run.wall_ms}
+    payment_event(services, event, purchase=run.token_id, run=run.id, **said)
+    token = services.store.token(run.token_id)
+    if token is not None and token.state is TokenState.REFUNDING:  # somebody had asked for it during the run
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=run.token_id)
 
 
 async def _release(
@@ -206,8 +226,9 @@ async def _release(
 ) -> GatewayError:
     ending = Ending(fault=fault, code=error.code, detail=error.detail, cpu_ms=round(cpu_seconds * 1000))
     try:
-        await services.store.finish_run(run.id, ending, now=services.now())
-        log.info("released", run=run.id, code=error.code, fault=fault, cpu_ms=ending.cpu_ms)
+        released = await services.store.finish_run(run.id, ending, now=services.now())
+        if released is not None:
+            tell_run_ended(services, released, error.code, cpu_seconds)
     except GatewayError as unwritten:
         log.error("release_postponed", run=run.id, error=unwritten.code)  # to the reconciler
     error.fields |= {"charged": services.store.captured(run.id), "run_url": run_url(services, run.id)}

@@ -3,6 +3,7 @@
 import structlog
 
 from gateway.errors import GatewayError
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import AlreadyRefunded
@@ -27,9 +28,15 @@ async def carry_out_refund(services: Services, order: Order) -> None:
     except GatewayError as error:
         await _postpone(services, order, error.code)
         return
-    await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now())
-    log.info("refunded", ref=order.ref, refund=refund_id, reason=order.reason)
+    if await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now()):
+        tell_refunded(services, order, refund_id)
     services.news.tell(order.ref)
+
+
+def tell_refunded(services: Services, order: Order, refund_id: str) -> None:
+    ours = services.store.purchase(order.ref) is not None
+    about = {"purchase": order.ref} if ours else {"session": order.ref}
+    payment_event(services, PaymentEvent.REFUNDED, **about, refund=refund_id, reason=order.reason)
 
 
 async def _refunded_otherwise(services: Services, order: Order) -> None:

@@ -12,6 +12,7 @@ from gateway.domain.pricing import Prices
 from gateway.domain.purchases import Purchase
 from gateway.domain.requests import Limits
 from gateway.domain.statements import Statements
+from gateway.flows.meter import Meter
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
 from gateway.simulation.library import Library
@@ -83,6 +84,7 @@ class Services:
     asking: Shared[Purchase | None] = field(default_factory=Shared)
     asked_at: dict[str, float] = field(default_factory=dict)  # by purchase: when Stripe was last asked
     news: News = field(default_factory=News)
+    meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
         self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)

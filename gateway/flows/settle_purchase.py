@@ -7,6 +7,7 @@ import structlog
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.errors import StripeUnavailable
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import CheckoutSession
@@ -96,7 +97,8 @@ async def _record(services: Services, purchase: Purchase, session: CheckoutSessi
     if settled is None:
         raise RuntimeError(f"{purchase.id} has vanished")
     if changed:
-        log.info("purchase_moved", purchase=settled.id, session=session.id, state=settled.state)
+        if settled.state is not purchase.state:
+            payment_event(services, PaymentEvent(settled.state), purchase=settled.id, session=session.id)
         services.news.tell(settled.id)
     if session.touched and session.payment_intent_id is not None:
         await settle_returns(services, session.payment_intent_id)
@@ -114,8 +116,10 @@ async def _take_unmatched(services: Services, purchase: Purchase, session: Check
         livemode=session.livemode,
     )
     reason = f"does not match {purchase.id}: {fault}"
-    log.error("money_unmatched", purchase=purchase.id, session=session.id, fault=fault)
-    return await services.store.take_unmatched(unmatched, reason=reason, now=services.now())
+    taken = await services.store.take_unmatched(unmatched, reason=reason, now=services.now())
+    if taken:
+        payment_event(services, PaymentEvent.MONEY_UNMATCHED, purchase=purchase.id, session=session.id, fault=fault)
+    return taken
 
 
 def _unpaid_state(session: CheckoutSession) -> PurchaseState | None:

@@ -4,6 +4,7 @@ import structlog
 
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
+from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.payments.checkout import Return
 from gateway.store.money import Refused
@@ -28,7 +29,9 @@ async def settle_returns(services: Services, payment_intent_id: str) -> Purchase
     for item in await services.checkout.returns(payment_intent_id):
         if await _book(services, purchase, item):
             ref = purchase.id if purchase else None
-            log.warning("money_went_back", purchase=ref, cause=item.id, kind=item.kind, status=item.status)
+            ordered = item.order_id is not None and item.status not in VOID
+            event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
+            payment_event(services, event, purchase=ref, cause=item.id, kind=item.kind, status=item.status)
             if purchase is not None:
                 services.news.tell(purchase.id)
     return purchase

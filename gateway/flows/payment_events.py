@@ -1,0 +1,46 @@
+"""Payment events: one log line and one count for everything that happens to a payment, with every id that is known."""
+
+from enum import StrEnum
+
+import structlog
+
+from gateway.flows.services import Services
+
+log = structlog.get_logger()
+
+
+class PaymentEvent(StrEnum):
+    """What can happen to a payment, in the order in which it mostly does."""
+
+    CHECKOUT_OPENED = "checkout_opened"
+    PROCESSING = "processing"  # a method that settles later
+    PAID = "paid"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    REFUND_ORDERED = "refund_ordered"
+    REFUNDED = "refunded"
+    MONEY_WENT_BACK = "money_went_back"  # not at our order, or our refund failed and it came back
+    MONEY_UNMATCHED = "money_unmatched"
+
+
+def payment_event(
+    services: Services,
+    event: PaymentEvent,
+    *,
+    purchase: str | None = None,
+    session: str | None = None,
+    run: str | None = None,
+    **more: str | int | None,
+) -> None:
+    """After it was committed. `session` is Stripe's (ours opens the purchase, so it is never logged); the id of the
+    request comes along by itself."""
+    services.meter.payment_events[event] += 1
+    known = services.store.purchase(purchase) if purchase else None
+    said: dict[str, str | int | None] = {"purchase": purchase, "session": session, "run": run, **more}
+    if known is not None:
+        said |= {"session": session or known.stripe_session_id, "account": known.account_id}
+        said |= {"amount": known.price.amount, "currency": known.currency, "livemode": bool(known.livemode)}
+    log.info(event.value, **{name: value for name, value in said.items() if value is not None})
