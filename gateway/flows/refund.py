@@ -6,7 +6,7 @@ from gateway.errors import GatewayError
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
 from gateway.flows.settle_returns import StillHeld, settle_returns
-from gateway.payments.checkout import AlreadyRefunded
+from gateway.payments.checkout import AlreadyRefunded, RefundRefused
 from gateway.store.records import Order
 
 RETRY_SECONDS = (10, 60, 300, 1800, 3600)  # then every hour; /ready alarms when an order waits longer than 15 minutes
@@ -24,6 +24,9 @@ async def carry_out_refund(services: Services, order: Order) -> None:
         )
     except AlreadyRefunded:
         await _refunded_otherwise(services, order)
+        return
+    except RefundRefused as refusal:
+        await _refused(services, order, str(refusal))
         return
     except GatewayError as error:
         await _postpone(services, order, error.code)
@@ -49,6 +52,18 @@ async def _refunded_otherwise(services: Services, order: Order) -> None:
     except (GatewayError, StillHeld) as error:
         log.warning("refund_postponed", order=order.id, error=type(error).__name__)
     await _postpone(services, order, "already refunded")  # changes nothing if the order is done or void by now
+
+
+async def _refused(services: Services, order: Order, code: str) -> None:
+    """Book first what stands in the way, a dispute: that voids the order. What then remains to be done is not possible."""
+    try:
+        await settle_returns(services, order.payment_intent_id)
+    except (GatewayError, StillHeld) as error:
+        await _postpone(services, order, type(error).__name__)
+        return
+    if await services.store.refuse_refund(order.id, reason=code, now=services.now()):
+        log.error("refund_refused", order=order.id, ref=order.ref, code=code)
+        services.news.tell(order.ref)
 
 
 async def _postpone(services: Services, order: Order, error: str) -> None:

@@ -58,6 +58,10 @@ class AlreadyRefunded(Exception):
     """The payment has nothing left to refund."""
 
 
+class RefundRefused(Exception):
+    """Stripe will not carry out this refund, now or later; the text is its code."""
+
+
 class Checkout:
     """One Stripe client on one event loop. Make it in the lifespan and close it there."""
 
@@ -146,6 +150,8 @@ def _answers(call: str) -> Iterator[None]:
     except stripe.StripeError as error:
         if error.code == "charge_already_refunded":
             raise AlreadyRefunded from error
+        if error.code == "charge_disputed":  # also after the dispute was won
+            raise RefundRefused(error.code) from error
         log.error("stripe_error", call=call, kind=type(error).__name__, code=error.code, request=error.request_id)
         raise StripeUnavailable() from error
 

@@ -188,6 +188,10 @@ UPDATE outbox SET state = 'done', remote_id = :remote_id, attempts = attempts + 
 -- Stripe could not carry out what it had taken. No row: not our order, or known already.
 UPDATE outbox SET state = 'failed' WHERE remote_id = :remote_id AND state = 'done' RETURNING *;
 
+-- name: refuse_order(id, error)^
+-- Stripe will never carry it out. No row: it is done or void.
+UPDATE outbox SET state = 'failed', error = :error, attempts = attempts + 1 WHERE id = :id AND state = 'todo' RETURNING *;
+
 -- name: void_orders(ref)!
 -- The money went back by another way, so Stripe must not be told any more.
 UPDATE outbox SET state = 'dead', error = 'void' WHERE ref = :ref AND state = 'todo';

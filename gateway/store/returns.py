@@ -95,6 +95,25 @@ def finish_refund(db: Database, order_id: str, *, refund_id: str, now: int) -> b
     return True
 
 
+def refuse_refund(db: Database, order_id: str, *, reason: str, now: int) -> bool:
+    """Stripe will never carry out an order: its value can be spent again, and a person must look. False if it is done
+    or void."""
+    order = queries.refuse_order(db, id=order_id, error=reason)
+    if order is None:
+        return False
+    ref = order["ref"]
+    if queries.token(db, id=ref) is None:  # unmatched money stays where it is
+        return True
+    purchase = purchase_of(queries.purchase(db, id=ref))
+    if order["amount"] == purchase.amount:
+        _move(db, ref, TokenState.READY)
+    else:  # a token of less than a run's price buys nothing: what is left of it is set apart
+        _move(db, ref, TokenState.REVOKED)
+        book(db, ledger.taken(purchase, order_id, order["amount"], delivered=False), now)
+        _restore(db, purchase, order_id, order["amount"], to=unmatched_account(order_id), now=now)
+    return True
+
+
 def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
     """A refund, ours or not, could not be carried out: its value comes back. False if it is back, or never left."""
     taken = queries.transfer(db, id=f"back:{refund_id}")
@@ -152,11 +171,12 @@ def dispute_won(db: Database, purchase_id: str, dispute_id: str, *, now: int) ->
     purchase = purchase_of(queries.purchase(db, id=purchase_id))
     if taken["kind"] == ledger.TransferKind.LOSS:
         to = ledger.outside(purchase).account("loss")
-    elif _state(db, purchase_id) is TokenState.FROZEN:
-        to = token_account(purchase_id)
-        _move(db, purchase_id, TokenState.READY)
-    else:  # the rest went back: a token of less than a run's price buys nothing
-        to = unmatched_account(dispute_id)
+    else:
+        frozen, whole = _state(db, purchase_id) is TokenState.FROZEN, taken["amount"] == purchase.amount
+        if frozen:
+            _move(db, purchase_id, TokenState.READY if whole else TokenState.REVOKED)
+        # Where the rest went back before: a token of less than a run's price buys nothing.
+        to = token_account(purchase_id) if frozen and whole else unmatched_account(dispute_id)
     return _restore(db, purchase, dispute_id, taken["amount"], to=to, now=now)
 
 

@@ -170,6 +170,9 @@ class Store:
     async def finish_refund(self, order_id: str, *, refund_id: str, now: int) -> bool:
         return await self.write(returns.finish_refund, order_id, refund_id=refund_id, now=now)
 
+    async def refuse_refund(self, order_id: str, *, reason: str, now: int) -> bool:
+        return await self.write(returns.refuse_refund, order_id, reason=reason, now=now)
+
     async def refund_failed(self, refund_id: str, *, now: int) -> bool:
         return await self.write(returns.refund_failed, refund_id, now=now)
 

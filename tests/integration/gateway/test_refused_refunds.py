@@ -1,0 +1,67 @@
+"""What Stripe refuses to send back stays spendable, and somebody is told."""
+
+from collections.abc import Callable
+
+import pytest
+from harness import BALL, Bought, Gateway
+
+Start = Callable[..., Gateway]
+MONTH = 31 * 24 * 3600
+
+
+@pytest.fixture
+def gateway(open_gateway: Start) -> Gateway:
+    return open_gateway()
+
+
+def payment_of(gateway: Gateway, bought: Bought) -> str:
+    session = next(s for s in gateway.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
+    return str(session["payment_intent"])
+
+
+def state_of(gateway: Gateway, bought: Bought) -> str:
+    return str(gateway.rows("SELECT state FROM token WHERE id = ?", gateway.purchase_id(bought))[0]["state"])
+
+
+def balances(gateway: Gateway) -> dict[str, int]:
+    found = gateway.rows("SELECT acct, amount FROM balance WHERE amount <> 0")
+    return {row["acct"].split(":")[0]: row["amount"] for row in found}
+
+
+def test_a_charge_that_was_disputed_and_won_cannot_be_refunded_and_stays_spendable(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    gateway.stripe.close_dispute(dispute["id"], "won")
+    gateway.later(MONTH)
+    gateway.reconcile()
+    assert gateway.rows("SELECT state, error FROM outbox") == [{"state": "failed", "error": "charge_disputed"}]
+    assert state_of(gateway, bought) == "ready"
+    assert "1 failed refunds" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
+    gateway.reconcile()  # not ordered a second time
+    assert len(gateway.rows("SELECT id FROM outbox")) == 1
+    assert gateway.simulate(BALL, gateway.collect(bought.session_id)).status_code == 200
+
+
+def test_a_dispute_that_nobody_told_of_voids_the_order_that_meets_it(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    gateway.stripe.script(drop=True, times=None)
+    gateway.stripe.fault("error", path="/v1/events", times=1)  # nor is it found in the list
+    gateway.stripe.dispute(payment_of(gateway, bought))
+    gateway.later(MONTH)
+    gateway.reconcile()
+    assert state_of(gateway, bought) == "frozen"
+    assert gateway.rows("SELECT state, error FROM outbox") == [{"state": "dead", "error": "void"}]
+    assert balances(gateway) == {}
+
+
+def test_of_a_part_that_was_disputed_and_won_nothing_is_said_to_be_spendable(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)  # the rest waits to go back
+    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    assert state_of(gateway, bought) == "refunding"
+    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    assert state_of(gateway, bought) == "frozen"
+    gateway.stripe.close_dispute(dispute["id"], "won")
+    assert state_of(gateway, bought) == "revoked"
+    assert balances(gateway) == {"stripe": -600_000, "unmatched": 600_000}
+    assert "unmatched" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
