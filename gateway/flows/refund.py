@@ -55,7 +55,7 @@ async def _refunded_otherwise(services: Services, order: Order) -> None:
 
 
 async def _refused(services: Services, order: Order, code: str) -> None:
-    """Book first what stands in the way, a dispute: that voids the order. What then remains to be done is not possible."""
+    """Book first what stands in the way, a dispute: that voids the order. What then is left cannot be carried out."""
     try:
         await settle_returns(services, order.payment_intent_id)
     except (GatewayError, StillHeld) as error:
