@@ -6,6 +6,7 @@ GatewayError
 ├── InvalidRequest                      422  the first fault, with `field` and `did_you_mean`
 │   ├── IdempotencyMismatch             422
 │   └── ModelIsFree                     422
+├── UploadRefused                       422  one class for each code of UPLOAD_REFUSALS
 ├── WebhookRefused                      400
 ├── KeyRefused                          401
 ├── Offer                               402  a fresh quote comes along
@@ -16,6 +17,7 @@ GatewayError
 │   └── TokenDoesNotCover
 ├── NotFound                            404
 │   ├── ModelNotFound, PurchaseNotFound, RunNotFound, KeyNotFound
+│   └── UploadsDisabled
 ├── MethodNotAllowed                    405
 ├── NotAcceptable                       406
 ├── RunInProgress, AlreadyPaid          409
@@ -30,9 +32,10 @@ GatewayError
 │   ├── ModelCrashed                    500
 │   ├── SimulationTimeout               504
 │   └── MemoryLimit                     507
+├── SandboxMissing                      501
 ├── StripeUnavailable                   502  code `stripe_error`
 ├── Busy, Draining, PrefetchRefused     503
-├── StorageFull                         507
+├── StorageFull, UploadsFull            507
 ├── OutcomeUnknown                      500  the commit neither succeeded nor failed visibly
 └── InternalError                       500
 """
@@ -89,6 +92,118 @@ class ModelIsFree(InvalidRequest):
     """This model costs nothing, so there is nothing to pay."""
 
     next_step = "POST the request to /simulate without a payment token."
+
+
+class UploadRefused(GatewayError):
+    """The uploaded FMU cannot be taken."""
+
+    status = 422
+
+
+# What is wrong with an upload → what its modeller does about it. Each code becomes a class below.
+UPLOAD_REFUSALS: dict[str, tuple[str, str]] = {
+    "upload_invalid": (
+        "The upload holds no FMU.",
+        "Send the FMU as the multipart field `file`, or as the raw bytes of the body.",
+    ),
+    "not_an_archive": (
+        "The file is no zip archive that can be read.",
+        "Export the FMU again and send the file unchanged; check that it was not cut off on its way.",
+    ),
+    "too_many_files": (
+        "The archive has too many files.",
+        "Export without documentation, sources and binaries of other platforms.",
+    ),
+    "unsafe_path": (
+        "The archive has a path that could lead out of it.",
+        "Pack the FMU's files with relative paths and forward slashes.",
+    ),
+    "path_too_long": ("The archive has a path that is too long.", "Shorten the names of folders and files."),
+    "duplicate_file": ("The archive has the same file twice.", "Pack each file once."),
+    "special_file": ("The archive has a link or a special file.", "Pack the file that the link leads to instead."),
+    "encrypted_file": ("The archive is encrypted.", "Pack the FMU without a password."),
+    "unknown_compression": ("The archive is packed in another way than deflate.", "Pack it with deflate, or stored."),
+    "compression_ratio": (
+        "A file would unpack to a suspicious multiple of its size.",
+        "Leave out files that hold nearly nothing but zeros, or store them uncompressed.",
+    ),
+    "unpacked_too_large": ("The archive would unpack to too much.", "Leave out what a run does not need."),
+    "no_description": (
+        "There is no modelDescription.xml at the top of the archive.",
+        "Pack the FMU's contents themselves, not the folder that they stand in.",
+    ),
+    "description_too_large": (
+        "The modelDescription.xml is too large.",
+        "Export with fewer variables, for example without protected ones.",
+    ),
+    "document_type": (
+        "The modelDescription.xml declares a document type or entities.",
+        "Remove the DOCTYPE: FMI has no use for one.",
+    ),
+    "broken_description": (
+        "The modelDescription.xml is no XML that makes sense.",
+        "Export the FMU again, or look at it with `fmpy info`.",
+    ),
+    "description_too_deep": ("The modelDescription.xml is nested too deeply.", "Remove the nested annotations."),
+    "unknown_fmi_version": ("The FMU's version of FMI is not 2.0 or 3.0.", "Export it as FMI 2.0 or 3.0."),
+    "bad_model_identifier": (
+        "The modelIdentifier is no C identifier.",
+        "Use letters, digits and underscores only, and begin with a letter.",
+    ),
+    "needs_tool": (
+        "The FMU needs the tool that made it to run.",
+        "Export it as a stand-alone FMU, without needsExecutionTool.",
+    ),
+    "no_interface": (
+        "The FMU offers neither co-simulation nor model exchange.",
+        "Export it for co-simulation; scheduled execution is not run here.",
+    ),
+    "too_many_variables": (
+        "The FMU has too many variables, or too large arrays.",
+        "Export with fewer variables, for example without protected ones.",
+    ),
+    "bad_variable_name": (
+        "A variable's name is empty, too long, not printable, or `time`.",
+        "Rename the variable; `time` is the first column of every result.",
+    ),
+    "duplicate_variable": ("Two variables have the same name.", "Rename one of them."),
+    "bad_experiment": (
+        "The default experiment makes no sense.",
+        "Give finite times with startTime before stopTime, and a stepSize and tolerance above 0.",
+    ),
+    "no_binary": (
+        "The FMU has no binary for this server's platform.",
+        "Export or cross-compile the FMU for Linux on this server's processor; the detail names the folder.",
+    ),
+    "bad_binary": (
+        "The FMU's binary is no shared library for this server.",
+        "Build a 64-bit ELF shared library for Linux on this server's processor.",
+    ),
+    "missing_libraries": (
+        "The FMU needs shared libraries that are not here.",
+        "Link them statically, or pack them beside the binary and set its RUNPATH to $ORIGIN.",
+    ),
+    "invalid_fmu": (
+        "FMPy finds that the FMU breaks rules of FMI.",
+        "Correct what `problems` lists; `fmpy validate` says the same on your machine.",
+    ),
+    "trial_failed": (
+        "The FMU reported an error in its trial run.",
+        "Make the first steps of the default experiment run; `fmpy simulate` shows the same.",
+    ),
+    "trial_crashed": (
+        "The FMU crashed in its trial run.",
+        "Make the first steps of the default experiment run; `fmpy simulate` shows the same.",
+    ),
+    "trial_timeout": (
+        "The FMU's trial run took too long.",
+        "Make loading it and the first steps of the default experiment take less than two seconds.",
+    ),
+    "trial_memory": (
+        "The FMU's trial run wanted too much memory.",
+        "Make loading it and the first steps of the default experiment take less memory.",
+    ),
+}
 
 
 class WebhookRefused(GatewayError):
@@ -169,6 +284,12 @@ class KeyNotFound(NotFound):
     """Your account has no key with that id."""
 
     next_step = "Use the key_id that POST /keys returned."
+
+
+class UploadsDisabled(NotFound):
+    """This server takes no uploads."""
+
+    next_step = "GET /library lists what is for sale; the operator allows uploads with UPLOADS_ENABLED."
 
 
 class MethodNotAllowed(GatewayError):
@@ -313,6 +434,13 @@ class MemoryLimit(RunFailed):
     next_step = "Nothing was charged and the token is ready again: ask for fewer rows or outputs."
 
 
+class SandboxMissing(GatewayError):
+    """This machine cannot confine a stranger's model, so it takes none."""
+
+    status = 501
+    next_step = "Write to the operator: /ready and `fmu-gateway doctor` name what the sandbox lacks."
+
+
 class StripeUnavailable(GatewayError):
     """Stripe did not answer as expected. Nothing was charged."""
 
@@ -355,6 +483,13 @@ class StorageFull(GatewayError):
     retry_after = 60
 
 
+class UploadsFull(GatewayError):
+    """The space for uploads is used up."""
+
+    status = 507
+    next_step = "DELETE /fmus/{fmu_id} for uploads that you no longer need, or try again tomorrow."
+
+
 class OutcomeUnknown(GatewayError):
     """The database did not say whether the change was kept."""
 
@@ -363,6 +498,14 @@ class OutcomeUnknown(GatewayError):
 
 class InternalError(GatewayError):
     """Something unforeseen happened here."""
+
+
+def _refusal(code: str, what: str, next_step: str) -> type[UploadRefused]:
+    name = "".join(word.capitalize() for word in code.split("_"))
+    return type(name, (UploadRefused,), {"code": code, "__doc__": what, "next_step": next_step})
+
+
+UPLOAD_PROBLEMS = {code: _refusal(code, *sentences) for code, sentences in UPLOAD_REFUSALS.items()}
 
 
 def every_problem() -> dict[str, type[GatewayError]]:

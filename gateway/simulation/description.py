@@ -10,6 +10,7 @@ from gateway.domain.models import Experiment, Model, Variable
 
 FMI2_TYPES = {"Real": "Float64", "Integer": "Int32"}
 DEFAULT_SPAN = 1.0  # s; FMPy's, where a description names no stop time
+MAX_ELEMENTS = 100_000  # of all arrays together: a short description may ask for any number of them
 
 
 def read(directory: Path, fmu_id: str, sha256: str) -> Model:
@@ -19,6 +20,7 @@ def read(directory: Path, fmu_id: str, sha256: str) -> Model:
     try:
         found = read_model_description(str(directory), validate=False)
         is_fmi2 = found.fmiVersion == "2.0"
+        _check_arrays(found)
         kinds = {"co_simulation": found.coSimulation, "model_exchange": found.modelExchange}
         return Model(
             fmu_id=fmu_id,
@@ -32,6 +34,12 @@ def read(directory: Path, fmu_id: str, sha256: str) -> Model:
         )
     except Exception as error:  # FMPy raises whatever its parsing met
         raise ValueError(f"Its description cannot be read: {error}"[:300]) from None
+
+
+def _check_arrays(found: Any) -> None:
+    shapes = [v.shape for v in found.modelVariables if v.shape]
+    if any(size < 1 for shape in shapes for size in shape) or sum(map(math.prod, shapes)) > MAX_ELEMENTS:
+        raise ValueError(f"its arrays have more than {MAX_ELEMENTS} elements, or none")
 
 
 def _experiment(found: Any) -> Experiment:

@@ -1,25 +1,32 @@
 """Intake: what an FMU file must look like before anything of it is used. No native code is loaded here.
 
-Archive, then description, then binary, each before the next is touched. Faults are sentences for the modeller.
+Archive, then description, then binary, each before the next is touched; what costs least comes first. Faults are
+sentences for the modeller. The formats: PKWARE's APPNOTE.TXT, 4.3; FMI 2.0.4, 2.2; FMI 3.0.1, 2.4 and 2.5.
 """
 
 import math
+import os
 import platform
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lxml import etree
+
+from gateway.errors import UPLOAD_REFUSALS
 
 MAX_ENTRIES = 2_000
 MAX_UNPACKED = 256 << 20  # bytes
 MAX_RATIO = 200  # of one file above 1 MiB; real FMUs stay below 30
-MAX_PATH = 240  # characters
+MAX_PATH = 240  # bytes
 MAX_DESCRIPTION = 16 << 20  # bytes of modelDescription.xml
+MAX_ELEMENTS = 300_000  # of it: counting brackets is a hundred times faster than parsing them
 MAX_DEPTH = 32  # of its elements
 MAX_VARIABLES = 20_000
 MAX_NAME = 1_000  # characters of a variable's name
@@ -29,15 +36,27 @@ INTERFACES = ("CoSimulation", "ModelExchange")
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 STORED, DEFLATED = 0, 8
 DESCRIPTION = "modelDescription.xml"
+BUILD_DESCRIPTION = "sources/buildDescription.xml"  # FMPy reads it, too
+ENCODINGS = ("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")  # a DOCTYPE is seen in these
+DECLARED_ENCODING = re.compile(rb"""<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+END_RECORD, END_RECORD_SIZE, MAX_COMMENT = b"PK\5\6", 22, 65_535
+ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\6\7", 20
+INDEX_ENTRY, INDEX_ENTRY_SIZE = b"PK\1\2", 46
 
 
 class Refused(Exception):
-    """The FMU cannot be taken; the text says why and what to do."""
+    """The FMU cannot be taken: a code of UPLOAD_REFUSALS, and what exactly it is this time."""
+
+    def __init__(self, code: str, text: str) -> None:
+        assert code in UPLOAD_REFUSALS, code
+        super().__init__(text)
+        self.code = code
 
 
 def unpack(file: Path, directory: Path) -> None:
     """`file` unpacked into the new folder `directory`, whole or not at all. Refused if anything about it is wrong."""
     try:
+        _check_index(file)
         with zipfile.ZipFile(file) as archive:
             entries = _check_archive(archive)
             _check_binary(archive, _check_description(_description(archive)))
@@ -48,67 +67,116 @@ def unpack(file: Path, directory: Path) -> None:
                 temporary.rename(directory)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise Refused(f"It is no zip archive that can be read: {error}.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error) as error:
+        raise Refused("not_an_archive", f"It is no zip archive that can be read: {str(error)[:200]}.") from None
+
+
+def _check_index(file: Path) -> None:
+    """How many files the end record promises and the index really lists, before zipfile makes objects of them. The end
+    record is looked for exactly where zipfile will find it."""
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - END_RECORD_SIZE - MAX_COMMENT))
+        tail = stream.read()
+        at = len(tail) - END_RECORD_SIZE
+        if at < 0 or tail[at : at + 4] != END_RECORD or tail[-2:] != b"\0\0":
+            at = tail.rfind(END_RECORD)
+        if at < 0 or len(tail) - at < END_RECORD_SIZE:
+            raise Refused("not_an_archive", "It is no zip archive: its end is missing.")
+        if tail[max(0, at - ZIP64_LOCATOR_SIZE) :].startswith(ZIP64_LOCATOR):
+            raise Refused("not_an_archive", "It is a zip64 archive, which only files of gigabytes need.")
+        _, _, _, _, promised, index_size, _, _ = struct.unpack_from("<4s4H2LH", tail, at)
+        if promised > MAX_ENTRIES:
+            raise Refused("too_many_files", f"It has {promised} files; at most {MAX_ENTRIES} are taken.")
+        begin = size - len(tail) + at - index_size
+        if begin < 0:
+            raise Refused("not_an_archive", "It is no zip archive that can be read: its beginning is missing.")
+        stream.seek(begin)
+        found = place = 0
+        while place < index_size:
+            stream.seek(begin + place)
+            entry = stream.read(INDEX_ENTRY_SIZE)
+            if len(entry) < INDEX_ENTRY_SIZE or not entry.startswith(INDEX_ENTRY):
+                raise Refused("not_an_archive", "It is no zip archive that can be read: its index is broken.")
+            place += INDEX_ENTRY_SIZE + sum(struct.unpack_from("<3H", entry, 28))
+            found += 1
+            if found > MAX_ENTRIES:
+                raise Refused("too_many_files", f"It has more than {MAX_ENTRIES} files.")
 
 
 def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
-        raise Refused(f"It has {len(entries)} files; at most {MAX_ENTRIES} are taken.")
+        raise Refused("too_many_files", f"It has {len(entries)} files; at most {MAX_ENTRIES} are taken.")
     seen: set[str] = set()
     for entry in entries:
         name = entry.orig_filename
         if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
-            raise Refused(f"The path {name[:80]!r} leads out of the archive.")
-        if len(name) > MAX_PATH:
-            raise Refused(f"The path {name[:60]!r}… is longer than {MAX_PATH} characters.")
+            raise Refused("unsafe_path", f"The path {name[:80]!r} leads out of the archive.")
+        if len(name.encode()) > MAX_PATH:
+            raise Refused("path_too_long", f"The path {name[:60]!r}… is longer than {MAX_PATH} bytes.")
         if not entry.is_dir() and name in seen:  # real tools repeat folders
-            raise Refused(f"{name!r} is there twice.")
+            raise Refused("duplicate_file", f"{name!r} is there twice.")
         seen.add(name)
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise Refused(f"{name!r} is a link or a special file.")
+            raise Refused("special_file", f"{name!r} is a link or a special file.")
         if entry.header_offset < 0:
-            raise Refused("It is no zip archive that can be read: its beginning is missing.")
-        if entry.flag_bits & 1 or entry.compress_type not in {STORED, DEFLATED}:
-            raise Refused(f"{name!r} is encrypted or packed in a way other than deflate.")
+            raise Refused("not_an_archive", "It is no zip archive that can be read: its beginning is missing.")
+        if entry.flag_bits & 1:
+            raise Refused("encrypted_file", f"{name!r} is encrypted.")
+        if entry.compress_type not in {STORED, DEFLATED}:
+            raise Refused("unknown_compression", f"{name!r} is packed in a way other than deflate.")
         if entry.file_size > 1 << 20 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
-            raise Refused(f"{name!r} would unpack to {entry.file_size // max(1, entry.compress_size)} times its size.")
+            times = entry.file_size // max(1, entry.compress_size)
+            raise Refused("compression_ratio", f"{name!r} would unpack to {times} times its size.")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-        raise Refused(f"It would unpack to more than {MAX_UNPACKED >> 20} MiB.")
+        raise Refused("unpacked_too_large", f"It would unpack to more than {MAX_UNPACKED >> 20} MiB.")
     return entries
 
 
 def _description(archive: zipfile.ZipFile) -> Any:
-    """The root element. Parsed without entities, network and document type."""
+    """The root element."""
+    if BUILD_DESCRIPTION in archive.namelist():
+        _parse(archive, BUILD_DESCRIPTION)
     try:
-        with archive.open(DESCRIPTION) as file:
-            raw = file.read(MAX_DESCRIPTION + 1)
+        return _parse(archive, DESCRIPTION)
     except KeyError:
-        raise Refused(f"There is no {DESCRIPTION} at its top: it is no FMU.") from None
+        raise Refused("no_description", f"There is no {DESCRIPTION} at its top: it is no FMU.") from None
+
+
+def _parse(archive: zipfile.ZipFile, name: str) -> Any:
+    """The root element, without entities, network and document type. KeyError where there is no such file."""
+    with archive.open(name) as file:
+        raw = file.read(MAX_DESCRIPTION + 1)
     if len(raw) > MAX_DESCRIPTION:
-        raise Refused(f"{DESCRIPTION} is larger than {MAX_DESCRIPTION >> 20} MiB.")
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or "<!DOCTYPE".encode("utf-16-le") in raw:
-        raise Refused(f"{DESCRIPTION} declares a document type, which an FMU has no use for.")
+        raise Refused("description_too_large", f"{name} is larger than {MAX_DESCRIPTION >> 20} MiB.")
+    if raw.count(b"<") > 2 * MAX_ELEMENTS:
+        raise Refused("description_too_large", f"{name} has more than {MAX_ELEMENTS} elements.")
+    plain = raw.replace(b"\0", b"")  # UTF-16 as well
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
+        raise Refused("document_type", f"{name} declares a document type, which an FMU has no use for.")
+    declared = DECLARED_ENCODING.match(plain.lstrip(b"\xef\xbb\xbf\xff\xfe"))
+    if declared and declared[1].decode().lower() not in ENCODINGS:
+        raise Refused("broken_description", f"{name} is encoded in {declared[1].decode()[:30]}; use UTF-8.")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     try:
         root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError as error:
-        raise Refused(f"{DESCRIPTION} is no XML that can be read: {error}"[:200]) from None
+        raise Refused("broken_description", f"{name} is no XML that can be read: {error}"[:200]) from None
     if root.getroottree().docinfo.doctype:
-        raise Refused(f"{DESCRIPTION} declares a document type, which an FMU has no use for.")
+        raise Refused("document_type", f"{name} declares a document type, which an FMU has no use for.")
     return root
 
 
 def _check_description(root: Any) -> dict[str, str]:
     """Interface → path of its library in the archive."""
     version = root.get("fmiVersion") or ""
-    if root.tag != "fmiModelDescription" or not VERSION.match(version):
-        raise Refused(f"It is FMI {version[:20] or '?'}; versions 2.0 and 3.0 are taken.")
+    if root.tag != "fmiModelDescription":
+        raise Refused("broken_description", f"{DESCRIPTION} begins with <{str(root.tag)[:60]}>, so it is none.")
+    if not VERSION.match(version):
+        raise Refused("unknown_fmi_version", f"It is FMI {version[:20] or '?'}; versions 2.0 and 3.0 are taken.")
     if _depth(root) > MAX_DEPTH:
-        raise Refused(f"{DESCRIPTION} is nested deeper than {MAX_DEPTH} elements.")
-    _check_variables(root.find("ModelVariables"))
-    _check_experiment(root.find("DefaultExperiment"))
+        raise Refused("description_too_deep", f"{DESCRIPTION} is nested deeper than {MAX_DEPTH} elements.")
     libraries = {}
     for interface in INTERFACES:
         element = root.find(interface)
@@ -116,36 +184,49 @@ def _check_description(root: Any) -> dict[str, str]:
             continue
         identifier = element.get("modelIdentifier") or ""
         if not IDENTIFIER.match(identifier):
-            raise Refused(f"The model identifier {identifier[:60]!r} is no C identifier.")
+            raise Refused("bad_model_identifier", f"The model identifier {identifier[:60]!r} is no C identifier.")
         if element.get("needsExecutionTool") in {"true", "1"}:
-            raise Refused("It needs the tool that made it to run: export it as a stand-alone FMU.")
+            raise Refused("needs_tool", "It needs the tool that made it to run: export it as a stand-alone FMU.")
         libraries[interface] = f"{binary_folder(version)}/{identifier}.so"
     if not libraries:
-        raise Refused("It offers neither co-simulation nor model exchange.")
+        raise Refused("no_interface", "It offers neither co-simulation nor model exchange.")
+    _check_variables(root.find("ModelVariables"))
+    _check_experiment(root.find("DefaultExperiment"))
     return libraries
 
 
 def _check_variables(variables: Any) -> None:
-    if variables is None or len(variables) > MAX_VARIABLES:
-        raise Refused(f"It has no variables, or more than {MAX_VARIABLES}.")
+    if variables is None:
+        raise Refused("broken_description", f"{DESCRIPTION} has no ModelVariables.")
+    if len(variables) > MAX_VARIABLES:
+        raise Refused("too_many_variables", f"It has {len(variables)} variables; at most {MAX_VARIABLES} are taken.")
     names: set[str] = set()
     for variable in variables:
         name = variable.get("name") or ""
-        if not name or len(name) > MAX_NAME or not name.isprintable() or name in names:
-            raise Refused(f"The variable name {name[:60]!r} is empty, too long, not printable or there twice.")
+        if not name or len(name) > MAX_NAME or not name.isprintable():
+            raise Refused("bad_variable_name", f"The variable name {name[:60]!r} is empty, too long or not printable.")
         if name == "time" and variable.get("causality") != "independent":
-            raise Refused("A variable is called time, which is the name of the first column of every result.")
+            text = "A variable is called time, which is the name of the first column of every result."
+            raise Refused("bad_variable_name", text)
+        if name in names:
+            raise Refused("duplicate_variable", f"The variable name {name[:60]!r} is there twice.")
         names.add(name)
 
 
 def _check_experiment(experiment: Any) -> None:
+    given = {}
     for key, text in () if experiment is None else experiment.attrib.items():
         try:
-            value = float(text)
+            given[key] = float(text)
         except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or (key in {"stepSize", "tolerance"} and value <= 0):
-            raise Refused(f"The default experiment's {key} is {text[:30]!r}.")
+            given[key] = math.nan
+        if not math.isfinite(given[key]) or (key in {"stepSize", "tolerance"} and given[key] <= 0):
+            raise Refused("bad_experiment", f"The default experiment's {key} is {text[:30]!r}.")
+    start, stop, step = given.get("startTime", 0.0), given.get("stopTime"), given.get("stepSize")
+    if stop is not None and stop <= start:
+        raise Refused("bad_experiment", f"The default experiment ends at {stop:g} s and starts at {start:g} s.")
+    if step is not None and start + step == start:
+        raise Refused("bad_experiment", f"The default experiment's stepSize {step:g} vanishes beside {start:g} s.")
 
 
 def _depth(root: Any) -> int:
@@ -162,20 +243,24 @@ def binary_folder(version: str) -> str:
     return "binaries/linux64" if version.startswith("2.") and machine == "x86_64" else f"binaries/{machine}-linux"
 
 
+def platforms(names: Iterable[str]) -> list[str]:
+    """The platforms that an archive of these paths has binaries for, as FMI names them."""
+    return sorted({name.split("/")[1] for name in names if name.startswith("binaries/") and name.count("/") > 1})
+
+
 def _check_binary(archive: zipfile.ZipFile, libraries: dict[str, str]) -> None:
     names = set(archive.namelist())
     for library in set(libraries.values()):
         if library not in names:
-            have = sorted(
-                {name.split("/")[1] for name in names if name.startswith("binaries/") and name.count("/") > 1}
-            )
-            raise Refused(f"It has no {library}, only binaries for: {', '.join(have)[:100] or 'nothing'}.")
+            have = platforms(names)
+            text = f"It has no {library}, only binaries for: {', '.join(have)[:100] or 'nothing'}."
+            raise Refused("no_binary", text)
         with archive.open(library) as file:
             head = file.read(64)
         machine = ELF_MACHINES.get(platform.machine())
         shared_64_bit = len(head) == 64 and head[:6] == b"\x7fELF\x02\x01" and head[16:18] == b"\x03\x00"
         if not shared_64_bit or int.from_bytes(head[18:20], "little") != machine:
-            raise Refused(f"{library} is no 64-bit shared library for {platform.machine()}.")
+            raise Refused("bad_binary", f"{library} is no 64-bit shared library for {platform.machine()}.")
 
 
 def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], directory: Path) -> None:
@@ -183,16 +268,24 @@ def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], directory
     directory.mkdir(parents=True)
     for entry in entries:
         target = directory / entry.filename
-        if entry.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(entry) as source, target.open("xb") as file:
-            left = entry.file_size
-            while left and (part := source.read(min(left, 1 << 20))):
-                file.write(part)
-                left -= len(part)
-            if left or source.read(1):
-                raise Refused(f"{entry.filename!r} is not as long as the archive says.")
+        try:
+            if entry.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                _copy(archive, entry, file)
+        except (FileExistsError, NotADirectoryError):  # "a" beside "a/b", "a/./b" beside "a/b"
+            raise Refused("duplicate_file", f"{entry.filename!r} is there twice, as a file and a folder.") from None
     for path in (directory, *directory.rglob("*")):  # a run belongs to another user than the gateway if that is root
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: BinaryIO) -> None:
+    with archive.open(entry) as source:
+        left = entry.file_size
+        while left and (part := source.read(min(left, 1 << 20))):
+            file.write(part)
+            left -= len(part)
+        if left or source.read(1):
+            raise Refused("not_an_archive", f"{entry.filename!r} is not as long as the archive says.")

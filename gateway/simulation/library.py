@@ -71,7 +71,7 @@ async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
     fmu_id = f"{file.parent.name}:{file.stem}"
     try:
         if not NAME.match(file.stem) or not NAME.match(file.parent.name):
-            raise intake.Refused("Its name or its collection's has characters other than letters, digits and _ . -")
+            return "Its name or its collection's has characters other than letters, digits and _ . -"
         sha256 = await asyncio.to_thread(_sha256, file)
         if known := await asyncio.to_thread(_known, workspace, sha256):
             return replace(known[0], fmu_id=fmu_id), known[1]

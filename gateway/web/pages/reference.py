@@ -103,7 +103,8 @@ def _scheme(scheme: Json) -> Field:
 def _operation(spec: Json, server: str, path: str, method: str, item: Json) -> Operation:
     operation = item[method]
     parameters = [_resolve(spec, p) for p in (*item.get("parameters", ()), *operation.get("parameters", ()))]
-    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    content = operation.get("requestBody", {}).get("content", {})
+    media = content.get("application/json") or content.get("multipart/form-data", {})
     schema = _resolve(spec, media.get("schema", {}))
     return Operation(
         id=operation["operationId"],
@@ -219,6 +220,8 @@ def _curl(address: str, method: str, parameters: Sequence[Json], media: Json, se
     lines = [" ".join(words)]
     if security and {} not in security:
         lines.append("-H 'Authorization: Bearer fmk_…'")
+    files = media.get("schema", {}).get("properties", {})
+    lines += [f"-F {name}=@Model.fmu" for name, part in files.items() if part.get("format") == "binary"]
     examples = list(media.get("examples", {}).values())
     if examples:
         lines.append("-H 'Content-Type: application/json'")

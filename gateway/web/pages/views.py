@@ -8,7 +8,7 @@ from gateway.errors import every_problem
 PurchaseStatus = Literal["pending", "ready", "running", "consumed", "expired", "refunded", "revoked"]
 
 # Classes that only group others: nothing raises them, so no caller ever reads about them.
-GROUPS_ONLY = frozenset({"offer", "gone", "run_failed"})
+GROUPS_ONLY = frozenset({"offer", "gone", "run_failed", "upload_refused"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
