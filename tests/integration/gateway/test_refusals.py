@@ -7,6 +7,7 @@ import pytest
 from harness import BALL, Gateway, problem
 
 from gateway.errors import every_problem
+from gateway.web.pages.views import GROUPS_ONLY
 
 SIGNAL = {"name": "u", "t": [0, 1], "u": [0, 5]}
 # What is wrong with a request for test:Types → the field that is named, what was probably meant
@@ -146,10 +147,7 @@ def test_a_field_that_is_null_is_a_field_left_out(gateway: Gateway) -> None:
     assert gateway.quote({"fmu_id": "test:Types", **nothing, "payment_token": None, "input_signals": None})
 
 
-FAMILIES = {"offer", "gone", "run_failed"}  # of problems; nothing is ever just that
-
-
-@pytest.mark.parametrize("code", sorted(set(every_problem()) - FAMILIES))
+@pytest.mark.parametrize("code", sorted(set(every_problem()) - GROUPS_ONLY))
 def test_the_type_of_every_problem_is_a_page(gateway: Gateway, code: str) -> None:
     answer = gateway.get(f"/problems/{code}")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
