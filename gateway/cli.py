@@ -96,7 +96,7 @@ def root(
 @app.command(rich_help_panel=SELL, cls=LightCommand)
 def serve(
     host: Annotated[str | None, typer.Option(metavar="H", help="Address to listen on; 127.0.0.1 if not set.")] = None,
-    port: Annotated[int | None, typer.Option(metavar="P", min=0, max=65535, help="Port; 8402 if not set.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="P", min=1, max=65535, help="Port; 8402 if not set.")] = None,
 ) -> None:
     """Start the gateway with the settings of the environment."""
     from gateway import serving

@@ -15,7 +15,7 @@ from gateway.client.screen import bold, plain, put
 from gateway.domain.models import did_you_mean
 from gateway.domain.money import STRIPE_MINIMUM, Money
 from gateway.domain.pricing import Prices
-from gateway.serving import read_settings
+from gateway.serving import existing, place_faults, read_settings
 from gateway.settings import Settings
 from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
@@ -66,7 +66,12 @@ async def _findings() -> AsyncIterator[Finding]:
     else:
         yield Finding("settings", f"{settings.base_url}, {_mode(settings)}")
     prices = None
-    for finding in (*_keys(settings), *_database(settings), *_disk(settings)):
+    faults = place_faults(settings)
+    for finding in (
+        *_keys(settings),
+        *_database(settings, faults.get("database")),
+        *_disk(settings, faults.get("results")),
+    ):
         yield finding
     try:
         prices = read_price_file(settings)
@@ -74,6 +79,9 @@ async def _findings() -> AsyncIterator[Finding]:
         yield Finding("price", "", f"{error}.")
     if settings.stripe_enabled and not _keys_fault(settings):
         yield await _stripe(settings)
+    if "models" in faults:
+        yield Finding("models", "", faults["models"])
+        return
     async for finding in _models(settings, prices):
         yield finding
 
@@ -154,12 +162,10 @@ def _price_fault(price: Money) -> str | None:
     return f"Stripe charges at least {Money.from_minor(minimum, price.currency)}: raise it, or make it 0."
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings, fault: str | None) -> Iterator[Finding]:
     path = settings.database_path.absolute()
-    folder = _existing(path.parent)
-    fault = _writing_fault(folder)
     if fault:
-        yield Finding("database", f"{path}:", f"{fault} Set FMU_GATEWAY_DB_PATH to a place that can be written.")
+        yield Finding("database", f"{path}:", fault)
         return
     if not path.exists():
         yield Finding("database", f"{path} will be made by the first start")
@@ -183,29 +189,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", f"{path}, the books balance")
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:
-    folder = _existing(settings.results_path)
-    free = shutil.disk_usage(folder).free
+def _disk(settings: Settings, fault: str | None) -> Iterator[Finding]:
+    free = shutil.disk_usage(existing(settings.results_path)).free
     found = f"{free / 1e9:.1f} GB free for results in {settings.results_path}"
-    fault = _writing_fault(folder)
-    if fault:
-        fault += " Set RESULTS_DIR to a place that can be written."
-    elif free < LEAST_FREE:
+    if not fault and free < LEAST_FREE:
         fault = "That is less than 1 GB: make room, or lower RESULT_RETENTION_DAYS."
     yield Finding("disk", f"{found}{':' if fault else ''}", fault)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or what stands where it will be made."""
-    return folder if folder.exists() else _existing(folder.parent)
-
-
-def _writing_fault(folder: Path) -> str | None:
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        return f"{folder} cannot be written ({error.strerror})."
-    return None
 
 
 async def _models(settings: Settings, prices: Prices | None) -> AsyncIterator[Finding]:

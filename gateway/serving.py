@@ -1,15 +1,24 @@
 """Serving: settings from the environment, then uvicorn until it is told to stop."""
 
+import asyncio
 import gc
+import os
 import signal
 import socket
+import sqlite3
 import sys
+import tempfile
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
 
 # A paid run in flight may take its whole deadline; its result is then stored, which takes a moment more.
 STOP_MARGIN = 5  # seconds
@@ -28,60 +37,126 @@ def read_settings(**flags: Any) -> Settings | list[str]:
         return faults
 
 
-def serve(host: str | None, port: int | None) -> int:
-    """Serves until SIGTERM or SIGINT; the exit code. 2: settings that need fixing, each named on stderr."""
-    settings = read_settings(host=host, port=port)
-    if isinstance(settings, list):
-        return _refuse(settings)
-    gc.enable()  # the command line had switched it off; a server lives long enough to need it
-    import uvicorn
+def place_faults(settings: Settings) -> dict[str, str]:
+    """Which of "models", "database" and "results" cannot be used where the settings put them, and what to do."""
+    faults = {}
+    models, database = settings.models_dir, settings.database_path.absolute()
+    if not (os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK)):
+        faults["models"] = f"MODELS_DIR: {models} is no folder that can be read; models are <collection>/<Name>.fmu."
+    if fault := _file_fault(database) or _folder_fault(database.parent):
+        faults["database"] = f"{fault}. Set FMU_GATEWAY_DB_PATH to a file that can be written."
+    if (settings.results_dir or not faults) and (fault := _folder_fault(settings.results_path)):
+        faults["results"] = f"{fault}. Set RESULTS_DIR to a folder that can be written."
+    return faults
 
-    from gateway.app import create_app, read_price_file
 
+def existing(path: Path) -> Path:
+    """What there is of a path that will be made: itself, or the nearest one above."""
+    return path if os.path.exists(path) else existing(path.parent)
+
+
+def _file_fault(path: Path) -> str | None:
+    if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.R_OK | os.W_OK)):
+        return f"{path} is no file that can be read and written"
+    return None
+
+
+def _folder_fault(path: Path) -> str | None:
+    found = existing(path)
     try:
-        read_price_file(settings)
-        listener = _listen(settings)
-    except ValueError as error:
-        return _refuse([f"{error}."])
+        tempfile.TemporaryFile(dir=found).close()
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        print(f"{where}: {error.strerror}; choose another with --port or --host.", file=sys.stderr)
-        return 1
-    app = create_app(settings)
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            # Now, not when uvicorn has waited for every answer: those who wait for a payment are to be sent home.
-            if services := getattr(app.state, "services", None):
-                services.draining = True
-            super().handle_exit(sig, frame)
-
-    config = uvicorn.Config(
-        app,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
-        access_log=False,  # the app logs route templates; paths and queries may carry tokens
-        server_header=False,
-        proxy_headers=False,  # the app itself knows whose to trust
-        timeout_graceful_shutdown=int(settings.simulation_timeout_seconds) + STOP_MARGIN,
-    )
-    # uvicorn stops gracefully and then raises the signal again: by then stopping has succeeded.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stopped)
-    Server(config).run(sockets=[listener])
-    return 0
+        return f"{found} cannot be written ({error.strerror})"
+    return None
 
 
-def _refuse(faults: list[str]) -> int:
+def serve(host: str | None, port: int | None) -> int:
+    """Serves until SIGTERM or SIGINT; the exit code. 2: something needs fixing first, named on stderr."""
+    settings = read_settings(host=host, port=port)
+    faults = settings if isinstance(settings, list) else [*place_faults(settings).values()] or _serve(settings)
+    if not faults:
+        return 0
     print(*faults, sep="\n", file=sys.stderr)
     print("Nothing was started. `fmu-gateway doctor` checks everything else, too.", file=sys.stderr)
     return 2
 
 
+def _serve(settings: Settings) -> list[str]:
+    """Nothing, once it was stopped; or at once what needs fixing."""
+    # Imported by libraries of ours only because they are there: 80 ms of every start.
+    for unused in ("rich", "requests"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+    import structlog
+
+    from gateway.app import create_app, read_price_file
+    from gateway.store.connection import DatabaseUnusable
+    from gateway.store.lock import DatabaseOwned
+
+    gc.enable()  # the command line had switched it off; a server lives long enough to need it
+    try:
+        read_price_file(settings)
+        listener = _listen(settings)
+    except ValueError as error:
+        return [f"{error}."]
+    except OSError as error:
+        reason = str(error.strerror).split(" (while")[0]  # Python repeats the address there
+        return [f"{settings.host}:{settings.port}: {reason}; choose another with --port or --host."]
+    app = create_app(settings)
+    server = _server(settings, app)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not server.should_exit:  # else uvicorn has stopped, and raises again the signal that made it stop
+            raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+    async def serve_app() -> None:
+        async with app.router.lifespan_context(app):
+            structlog.get_logger().info("listening", url=settings.base_url, host=settings.host, port=settings.port)
+            await server.serve(sockets=[listener])
+
+    try:
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(serve_app())
+    except (DatabaseOwned, DatabaseUnusable) as error:
+        return [str(error)]
+    except sqlite3.DatabaseError as error:
+        if server.started:
+            raise
+        path = settings.database_path.absolute()
+        return [f"{path} cannot be used ({error}): restore it from a backup, or name another file."]
+    except OSError as error:
+        if server.started or error.filename is None:
+            raise
+        return [f"{error.filename}: {error.strerror}; it must be usable by who runs this."]
+    return []
+
+
+def _server(settings: Settings, app: "Starlette") -> "uvicorn.Server":
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Now, not when uvicorn has waited for every answer: those who wait for a payment are to be sent home.
+            app.state.services.draining = True
+            super().handle_exit(sig, frame)
+
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http="httptools",
+            lifespan="off",  # ours: uvicorn would print a traceback and forget what went wrong
+            log_config=None,  # warnings and errors still come to stderr, where each line else is JSON
+            access_log=False,  # the app logs route templates; paths and queries may carry tokens
+            server_header=False,
+            proxy_headers=False,  # the app itself knows whose to trust
+            timeout_graceful_shutdown=int(settings.simulation_timeout_seconds) + STOP_MARGIN,
+        )
+    )
+
+
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-
-
-def _stopped(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)

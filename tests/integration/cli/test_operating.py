@@ -1,5 +1,7 @@
 """The operator's commands: serve says what is wrong with the settings, doctor finds the rest."""
 
+import contextlib
+import ctypes
 import re
 import shutil
 import socket
@@ -7,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from gateway.settings import SHIPPED_MODELS
@@ -18,7 +21,7 @@ SETTINGS = {
 }
 
 
-def gateway(*args, folder, **settings):
+def gateway(*args, folder, preexec_fn=None, **settings):
     return subprocess.run(
         [sys.executable, "-m", "gateway", *args],
         env={**SETTINGS, "FMU_GATEWAY_DB_PATH": str(folder / "test.sqlite3"), **settings},
@@ -27,6 +30,7 @@ def gateway(*args, folder, **settings):
         text=True,
         timeout=60,
         check=False,
+        preexec_fn=preexec_fn,
     )
 
 
@@ -76,11 +80,97 @@ def test_serve_refuses_a_live_key_with_a_test_host(tmp_path):
     assert "STRIPE_API_BASE must not be set with a live Stripe key." in done.stderr
 
 
+@contextlib.contextmanager
+def serving(folder, models):
+    """A gateway that is up; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
+    settings = {"PATH": "/usr/bin:/bin", "STRIPE_ENABLED": "false", "MODELS_DIR": str(models)}
+    settings["FMU_GATEWAY_DB_PATH"] = str(folder / "test.sqlite3")
+    with subprocess.Popen(command, env=settings, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stderr:
+                if '"listening"' in line:
+                    break
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def refused(done):
+    """The sentences of a serve that did not start; the last line is always the same."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    *faults, last = done.stderr.splitlines()
+    assert last.startswith("Nothing was started.")
+    return faults
+
+
 def test_serve_names_the_flag_for_a_port_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = gateway("serve", "--port", str(taken.getsockname()[1]), folder=tmp_path, STRIPE_ENABLED="false")
-    assert done.returncode == 1
-    assert "--port" in done.stderr
+        port = taken.getsockname()[1]
+        done = gateway("serve", "--port", str(port), folder=tmp_path, STRIPE_ENABLED="false")
+    assert refused(done) == [f"127.0.0.1:{port}: Address already in use; choose another with --port or --host."]
+
+
+def test_serve_says_who_owns_the_database(tmp_path, one_model):
+    with serving(tmp_path, one_model) as url:
+        done = gateway("serve", "--port", str(free_port()), folder=tmp_path, MODELS_DIR=str(one_model))
+        [fault] = refused(done)
+        assert re.search(r"test\.sqlite3 is in use by the gateway with process id \d+; stop that one first\.$", fault)
+        assert httpx.get(f"{url}/ready", trust_env=False).status_code == 200
+
+
+def test_serve_refuses_the_database_of_a_newer_gateway(tmp_path, one_model):
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.sqlite3")) as db:
+        db.execute("PRAGMA user_version=99")
+    [fault] = refused(gateway("serve", "--port", str(free_port()), folder=tmp_path, MODELS_DIR=str(one_model)))
+    assert fault.startswith("The database has schema 99")
+    assert fault.endswith("Install a newer gateway.")
+
+
+def test_serve_refuses_a_file_that_is_no_database_and_leaves_it_alone(tmp_path, one_model):
+    file = tmp_path / "test.sqlite3"
+    file.write_text("something else " * 100)
+    [fault] = refused(gateway("serve", "--port", str(free_port()), folder=tmp_path, MODELS_DIR=str(one_model)))
+    assert fault.startswith(f"{file} cannot be used (file is not a database)")
+    assert file.read_text() == "something else " * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("MODELS_DIR", "/nowhere", "MODELS_DIR: /nowhere is no folder that can be read"),
+        ("FMU_GATEWAY_DB_PATH", "/proc/nowhere/db.sqlite3", "/proc cannot be written"),
+        ("FMU_GATEWAY_DB_PATH", "/etc/passwd/db.sqlite3", "/etc/passwd cannot be written (Not a directory)"),
+        ("FMU_GATEWAY_DB_PATH", "/tmp", "/tmp is no file that can be read and written"),
+        ("RESULTS_DIR", "/proc/results", "/proc cannot be written"),
+        ("PRICING_FILE", "/nowhere.toml", "PRICING_FILE: "),
+    ],
+)
+def test_serve_names_every_place_it_cannot_use_and_the_setting_for_it(tmp_path, name, value, fault):
+    [found] = refused(gateway("serve", "--port", str(free_port()), folder=tmp_path, **{name: value}))
+    assert found.startswith(fault)
+    assert name in found
+
+
+def test_serve_names_what_lies_where_it_unpacks_the_models(tmp_path, one_model):
+    (tmp_path / "models").write_text("a file")
+    [fault] = refused(gateway("serve", "--port", str(free_port()), folder=tmp_path, MODELS_DIR=str(one_model)))
+    assert fault.startswith(f"{tmp_path / 'models'}: File exists")
+
+
+def write_nothing_as_root():
+    """In a child before exec: prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE), so that modes count for root, too."""
+    ctypes.CDLL(None).prctl(24, 1)
+
+
+def test_serve_refuses_a_database_that_it_could_only_read(tmp_path):
+    (tmp_path / "test.sqlite3").touch(mode=0o400)
+    [fault] = refused(gateway("serve", folder=tmp_path, preexec_fn=write_nothing_as_root))
+    assert "test.sqlite3 is no file that can be read and written. Set FMU_GATEWAY_DB_PATH" in fault
 
 
 def test_doctor_finds_nothing_wrong_with_good_settings(tmp_path, one_model):
@@ -121,6 +211,12 @@ def test_doctor_names_the_model_that_does_not_run(tmp_path, one_model):
     assert done.returncode == 1
     assert "msl/Broken.fmu is not listed" in done.stdout
     assert "1 run here: msl:VanDerPol" in done.stdout
+
+
+def test_doctor_names_a_folder_of_models_that_is_not_there(tmp_path):
+    done = gateway("doctor", folder=tmp_path, STRIPE_ENABLED="false", MODELS_DIR=str(tmp_path / "nowhere"))
+    assert (done.returncode, faults(done)[0][0]) == (1, "models")
+    assert "MODELS_DIR" in done.stdout
 
 
 def test_doctor_names_a_file_that_is_no_database(tmp_path, one_model):
