@@ -207,6 +207,8 @@ def _signals(bodies: list[SignalBody], model: Model) -> tuple[InputSignal, ...]:
             kind = "variable" if variable is None else "input"
             detail = f"{model.fmu_id} has no {kind} called {body.name!r}."
             raise InvalidRequest(detail, field=f"{field}.name", did_you_mean=near)
+        if variable.dimensions:
+            raise InvalidRequest(f"{body.name} is an array; only scalar inputs take signals.", field=f"{field}.name")
         if any(signal.name == body.name for signal in signals):
             raise InvalidRequest(f"{body.name} is given twice.", field=f"{field}.name")
         if len(body.t) != len(body.u):

@@ -22,6 +22,7 @@ from gateway.errors import (
     RunInProgress,
     StorageFull,
     TokenDoesNotCover,
+    TokenInvalid,
 )
 from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
 from gateway.flows.payment_events import PaymentEvent, payment_event
@@ -45,9 +46,13 @@ class Finished:
     replayed: bool
 
 
-async def redeem_and_run(services: Services, plan: RunPlan, token_text: str, idem_key: str | None) -> Finished:
+async def redeem_and_run(
+    services: Services, plan: RunPlan, token_text: str, idem_key: str | None, account_id: str | None
+) -> Finished:
     """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged."""
     purchase, token = read_entitlement(services, token_text)
+    if account_id is not None and purchase.account_id not in (None, account_id):
+        raise TokenInvalid("This token was bought by another account than the key's.")
     payer = purchase.account_id or token.id
     latest = is_latest(services, token_text, token)
     if latest and (replayed := _replay(services, payer, idem_key, plan)) is not None:

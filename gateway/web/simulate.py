@@ -57,7 +57,7 @@ class Simulate:
             return
         if price.micros and token is not None:
             try:
-                finished = await redeem_and_run(services, plan, token, key)
+                finished = await redeem_and_run(services, plan, token, key, sender.account_id)
             except Offer as refusal:
                 refusal.fields |= state.offers.fields(model, sender.account_id)
                 raise

@@ -175,7 +175,8 @@ def test_a_purchase_with_a_key_is_nobody_elses(gateway: Gateway) -> None:
         problem(who.status(bought.stripe_session_id), 404, "purchase_not_found")
         problem(who.http.post("/pay", json={"session_id": bought.session_id}), 404, "purchase_not_found")
     assert owner.collect(bought.session_id) == owner.collect(bought.stripe_session_id) == bought.token
-    # The token itself is a bearer's: whoever the owner gives it to may spend it.
+    # The token itself is a bearer's, so whoever the owner gives it to may spend it; not beside another account's key.
+    problem(other.simulate(BALL, bought.token), 402, "token_invalid")
     assert gateway.simulate(BALL, bought.token).status_code == 200
     assert gateway.rows("SELECT account_id FROM run WHERE token_id = ?", owner.purchase_id(bought))[0]["account_id"]
 
