@@ -107,6 +107,36 @@ UPDATE run SET state = :state, fault = :fault, code = :code, detail = :detail, r
        cpu_ms = :cpu_ms, wall_ms = :wall_ms, finished_at = :now
  WHERE id = :id AND state = 'running' RETURNING *;
 
+-- name: fmu(account_id, sha256)^
+SELECT * FROM fmu WHERE account_id = :account_id AND sha256 = :sha256;
+
+-- name: fmus_of(account_id)
+SELECT * FROM fmu WHERE account_id = :account_id ORDER BY uploaded_at, sha256;
+
+-- name: add_fmu(account_id, sha256, size, report, uploaded_at, most_bytes)^
+-- No row: they would take more space together than there is. A file that several accounts brought counts once.
+INSERT INTO fmu(account_id, sha256, size, report, uploaded_at)
+SELECT :account_id, :sha256, CAST(:size AS BIGINT), :report, CAST(:uploaded_at AS BIGINT)
+ WHERE :size + (SELECT COALESCE(SUM(f.size), 0) FROM (SELECT MAX(size) AS size FROM fmu WHERE sha256 <> :sha256 GROUP BY sha256) AS f) <= :most_bytes
+RETURNING sha256;
+
+-- name: remove_fmu(account_id, sha256)^
+DELETE FROM fmu WHERE account_id = :account_id AND sha256 = :sha256 RETURNING sha256;
+
+-- name: fmu_bytes()
+SELECT COALESCE(SUM(f.size), 0) AS bytes FROM (SELECT MAX(size) AS size FROM fmu GROUP BY sha256) AS f;
+
+-- name: fmu_files()
+SELECT DISTINCT sha256 FROM fmu;
+
+-- name: unpaid_fmus(uploaded_before)
+-- Uploads that nobody paid to run, is paying for, or still has a token for.
+SELECT f.* FROM fmu f WHERE f.uploaded_at <= :uploaded_before
+   AND NOT EXISTS (SELECT 1 FROM purchase p LEFT JOIN token k ON k.purchase_id = p.id
+        WHERE p.account_id = f.account_id AND p.fmu_sha256 = f.sha256
+          AND (p.state IN ('new', 'open', 'processing') OR (p.state = 'paid' AND k.state NOT IN ('refunding', 'refunded', 'revoked'))))
+ ORDER BY f.uploaded_at LIMIT 100;
+
 -- name: run(id)^
 SELECT * FROM run WHERE id = :id;
 

@@ -36,6 +36,17 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A row of fmu: one account's upload. `size` in bytes, `uploaded_at` in epoch seconds, `report` is JSON."""
+
+    account_id: str
+    sha256: str
+    size: int
+    report: str
+    uploaded_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A row of inbox: a webhook event as it came."""
 
@@ -74,6 +85,10 @@ def token_of(row: sqlite3.Row) -> Token:
 
 def run_of(row: sqlite3.Row) -> Run:
     return Run(**{**dict(row), "state": RunState(row["state"])})
+
+
+def upload_of(row: sqlite3.Row) -> Upload:
+    return Upload(**dict(row))
 
 
 def event_of(row: sqlite3.Row) -> Event:

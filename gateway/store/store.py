@@ -16,7 +16,9 @@ from gateway.store import money, returns
 from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, migrate, queries, require_schema
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
-from gateway.store.records import Event, Order, Run, event_of, order_of, purchase_of, run_of, token_of
+from gateway.store.records import (
+    Event, Order, Run, Upload, event_of, order_of, purchase_of, run_of, token_of, upload_of
+)  # fmt: skip
 from gateway.store.returns import Unmatched
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
@@ -118,6 +120,32 @@ class Store:
     def event(self, event_id: str) -> Event | None:
         row = queries.event(self._read, id=event_id)
         return event_of(row) if row else None
+
+    def fmu(self, account_id: str, sha256: str) -> Upload | None:
+        row = queries.fmu(self._read, account_id=account_id, sha256=sha256)
+        return upload_of(row) if row else None
+
+    # Uploads.
+
+    async def add_fmu(self, upload: Upload, *, most_bytes: int) -> bool:
+        """False, and nothing added, if all uploads together would take more than `most_bytes`."""
+        fields = {name: getattr(upload, name) for name in Upload.__dataclass_fields__}
+        return await self.write(lambda db: queries.add_fmu(db, **fields, most_bytes=most_bytes)) is not None
+
+    async def remove_fmu(self, account_id: str, sha256: str) -> bool:
+        return await self.write(lambda db: queries.remove_fmu(db, account_id=account_id, sha256=sha256)) is not None
+
+    async def fmus_of(self, account_id: str) -> list[Upload]:
+        return [upload_of(row) for row in await self._scan("fmus_of", account_id=account_id)]
+
+    async def unpaid_fmus(self, uploaded_before: int) -> list[Upload]:
+        return [upload_of(row) for row in await self._scan("unpaid_fmus", uploaded_before=uploaded_before)]
+
+    async def fmu_bytes(self) -> int:
+        return int((await self._scan("fmu_bytes"))[0]["bytes"])
+
+    async def fmu_files(self) -> set[str]:
+        return {row["sha256"] for row in await self._scan("fmu_files")}
 
     # Accounts and keys.
 

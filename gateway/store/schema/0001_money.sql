@@ -17,6 +17,17 @@ CREATE TABLE api_key(
 );
 CREATE INDEX api_key_made ON api_key(created_at);
 
+-- An upload, private to its account. Its file is kept under its sha256, once for all accounts that brought the same.
+CREATE TABLE fmu(
+  account_id TEXT NOT NULL REFERENCES account(id),
+  sha256 TEXT NOT NULL,
+  size BIGINT NOT NULL CHECK(size>0),     -- bytes of the file and of what was unpacked
+  report TEXT NOT NULL,                   -- JSON: what its examination found
+  uploaded_at BIGINT NOT NULL,
+  PRIMARY KEY(account_id,sha256)
+);
+CREATE INDEX fmu_of_file ON fmu(sha256);
+
 -- A quote that somebody began to pay. Its id is the quote's, Stripe's client_reference_id and the idempotency key.
 CREATE TABLE purchase(
   id TEXT PRIMARY KEY,

@@ -1,0 +1,239 @@
+"""Uploads: the FMUs that accounts brought, in one folder. Whose they are, the database knows.
+
+<sha256>.fmu is the file, <sha256>/ what was unpacked of it, <sha256>.json its description; incoming/ what is not taken
+yet. Only `examine` lets a file in, and nothing of it is loaded before it ran in the sandbox.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import sys
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gateway import __version__
+from gateway.domain.models import Model
+from gateway.domain.runs import RunPlan
+from gateway.errors import RunFailed
+from gateway.simulation import description, intake, libraries
+from gateway.simulation.intake import Refused
+from gateway.simulation.library import trial
+from gateway.simulation.places import Place
+from gateway.simulation.runner import Runner
+from gateway.simulation.zygotes import ENVIRONMENT, FIRST_UID, UIDS
+
+VALIDATOR = Path(__file__).parent / "validator.py"
+VALIDATION_SECONDS, VALIDATION_BYTES = 20.0, 64 << 10
+TRIAL_SECONDS, TRIAL_STEPS = 2.0, 10
+MODELS_KEPT = 32  # descriptions in memory, some MB each where a model has very many variables
+REFUSALS = {
+    "model_error": "trial_failed",
+    "model_crashed": "trial_crashed",
+    "simulation_timeout": "trial_timeout",
+    "memory_limit": "trial_memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the examination found beside the model itself. `size`: bytes of the file and of what was unpacked."""
+
+    platforms: tuple[str, ...]
+    missing_libraries: tuple[str, ...]
+    trial_seconds: float
+    size: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        fields = json.loads(text)
+        lists = {name: tuple(fields[name]) for name in ("platforms", "missing_libraries")}
+        return cls(**{**fields, **lists})
+
+
+class Invalid(Refused):
+    """FMPy's validate_fmu found `problems`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("invalid_fmu", f"FMPy finds: {problems[0]}"[:300])
+        self.problems = problems
+
+
+class Unloadable(Refused):
+    """The binary asks for shared libraries that are not here."""
+
+    def __init__(self, missing: tuple[str, ...], platforms: tuple[str, ...]) -> None:
+        super().__init__("missing_libraries", f"Not here: {', '.join(missing)}"[:300])
+        self.missing, self.platforms = missing, platforms
+
+
+class Uploads:
+    """One folder of uploads. `memory_mb` is what a trial may take."""
+
+    def __init__(self, folder: Path, memory_mb: int) -> None:
+        self._folder = folder
+        self._memory_mb = memory_mb
+        self._models: OrderedDict[tuple[str, str], Model] = OrderedDict()
+
+    def open(self) -> None:
+        """Makes the folder, and forgets what was on its way in when the process ended."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = self._folder.resolve()
+        shutil.rmtree(self._folder / "incoming", ignore_errors=True)
+        (self._folder / "incoming").mkdir()
+
+    def incoming(self, name: str) -> Path:
+        """Where to write a file that is being received."""
+        return self._folder / "incoming" / f"{name}.fmu"
+
+    def discard(self, file: Path) -> None:
+        """Nothing stays of a file in incoming/."""
+        file.unlink(missing_ok=True)
+        shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+
+    def directory_of(self, sha256: str) -> Path:
+        return self._folder / sha256
+
+    def ids(self) -> set[str]:
+        """The sha256 of everything that is here."""
+        return {path.name.split(".")[0] for path in self._folder.iterdir() if path.name != "incoming"}
+
+    def remove(self, sha256: str) -> None:
+        for key in [key for key in self._models if key[0] == sha256]:
+            del self._models[key]
+        for ending in (".fmu", ".json"):
+            (self._folder / f"{sha256}{ending}").unlink(missing_ok=True)
+        shutil.rmtree(self._folder / sha256, ignore_errors=True)
+
+    async def model(self, sha256: str, account_id: str) -> Model | None:
+        """An upload as its account's model; None if the file is lost."""
+        key = (sha256, account_id)
+        if key not in self._models:
+            try:
+                found = await asyncio.to_thread(self._read, sha256)
+            except (OSError, ValueError, Refused):
+                return None
+            self._models[key] = replace(found, account_id=account_id)
+            if len(self._models) > MODELS_KEPT:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+    def _read(self, sha256: str) -> Model:
+        """From what was kept of the description, if the same versions kept it; whatever is lost is made again."""
+        directory = self._folder / sha256
+        if not directory.is_dir():
+            intake.unpack(self._folder / f"{sha256}.fmu", directory)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            saved = json.loads((self._folder / f"{sha256}.json").read_bytes())
+            if saved["versions"] == _versions():
+                return description.from_json(saved["model"])
+        model = description.read(directory, sha256, sha256)
+        self._keep_description(model)
+        return model
+
+    def _keep_description(self, model: Model) -> None:
+        saved = {"versions": _versions(), "model": description.to_json(model)}
+        part = self._folder / "incoming" / f"{model.sha256}.json"
+        part.write_text(json.dumps(saved))
+        part.rename(self._folder / f"{model.sha256}.json")
+
+    async def examine(self, file: Path, sha256: str, place: Place) -> Report:
+        """Everything that must be right about a file in incoming/; then it stands in this folder. Refused otherwise."""
+        directory = file.with_suffix("")
+        model, found = await asyncio.to_thread(_inspect, file, directory, sha256)
+        if problems := await _validate(directory, self._memory_mb << 20):
+            raise Invalid(problems)
+        seconds = await self._try(model, directory, place, found)
+        await asyncio.to_thread(self._take, file, directory, model)
+        return replace(found, trial_seconds=seconds)
+
+    async def _try(self, model: Model, directory: Path, place: Place, found: Report) -> float:
+        """How long the first steps of the default experiment took, in a zygote that nothing else will use."""
+        runner = Runner(parallel=1, queued=0, timeout_seconds=TRIAL_SECONDS, memory_mb=self._memory_mb)
+        try:
+            outcome = await runner.run(_first_steps(model), directory, place)
+        except RunFailed as failure:
+            if failure.code == "model_crashed" and found.missing_libraries:
+                raise Unloadable(found.missing_libraries, found.platforms) from None
+            raise Refused(REFUSALS[failure.code], failure.detail) from None
+        finally:
+            await runner.close()
+        return outcome.wall_seconds
+
+    def _take(self, file: Path, directory: Path, model: Model) -> None:
+        """The file last: with it the upload is here."""
+        target = self._folder / model.sha256
+        if not target.is_dir():  # another account may have brought it before
+            directory.rename(target)
+        self._keep_description(model)
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        file.rename(target.with_name(f"{model.sha256}.fmu"))
+
+
+def _inspect(file: Path, directory: Path, sha256: str) -> tuple[Model, Report]:
+    """Unpacks and reads, without loading anything."""
+    intake.unpack(file, directory)
+    try:
+        model = description.read(directory, sha256, sha256)
+    except ValueError as error:
+        raise Refused("broken_description", str(error)) from None
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    paths = [path.relative_to(directory).as_posix() for path in files]
+    binaries = [
+        p for p in files if p.parent == directory / intake.binary_folder(model.fmi_version) and p.suffix == ".so"
+    ]
+    missing = sorted({name for binary in binaries for name in libraries.missing(binary)})
+    size = file.stat().st_size + sum(path.stat().st_size for path in files)
+    return model, Report(tuple(intake.platforms(paths)), tuple(missing), 0.0, size)
+
+
+def _first_steps(model: Model) -> RunPlan:
+    plan = trial(model)
+    return replace(plan, stop_time=min(plan.stop_time, plan.start_time + TRIAL_STEPS * plan.step))
+
+
+async def _validate(directory: Path, memory: int) -> list[str]:
+    """What validator.py says; that it said nothing is a problem, too."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", str(VALIDATOR), str(theirs.fileno()), str(directory)),
+            *(str(FIRST_UID + UIDS), str(memory)),  # a user that no zygote has
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        theirs.close()
+        ours.setblocking(False)
+        answer = b""
+        try:
+            async with asyncio.timeout(VALIDATION_SECONDS):
+                while part := await asyncio.get_running_loop().sock_recv(ours, VALIDATION_BYTES):
+                    answer += part
+        except TimeoutError:
+            return [f"The description could not be validated within {VALIDATION_SECONDS:g} seconds."]
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()  # its keeper kills what is left
+            await process.wait()
+    try:
+        return [str(problem) for problem in json.loads(answer)]
+    except ValueError:
+        return ["The description could not be validated: it takes too much time or memory."]
+
+
+def _versions() -> list[str]:
+    return [__version__, importlib.metadata.version("fmpy")]
