@@ -17,8 +17,17 @@ from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, migrate, 
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
 from gateway.store.records import (
-    Event, Order, Run, Upload, event_of, order_of, purchase_of, run_of, token_of, upload_of
-)  # fmt: skip
+    Event,
+    Order,
+    Run,
+    Upload,
+    event_of,
+    order_of,
+    purchase_of,
+    run_of,
+    token_of,
+    upload_of,
+)
 from gateway.store.returns import Unmatched
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
@@ -136,16 +145,16 @@ class Store:
         return await self.write(lambda db: queries.remove_fmu(db, account_id=account_id, sha256=sha256)) is not None
 
     async def fmus_of(self, account_id: str) -> list[Upload]:
-        return [upload_of(row) for row in await self._scan("fmus_of", account_id=account_id)]
+        return [upload_of(row) for row in await self.scan("fmus_of", account_id=account_id)]
 
     async def unpaid_fmus(self, uploaded_before: int) -> list[Upload]:
-        return [upload_of(row) for row in await self._scan("unpaid_fmus", uploaded_before=uploaded_before)]
+        return [upload_of(row) for row in await self.scan("unpaid_fmus", uploaded_before=uploaded_before)]
 
     async def fmu_bytes(self) -> int:
-        return int((await self._scan("fmu_bytes"))[0]["bytes"])
+        return int((await self.scan("fmu_bytes"))[0]["bytes"])
 
     async def fmu_files(self) -> set[str]:
-        return {row["sha256"] for row in await self._scan("fmu_files")}
+        return {row["sha256"] for row in await self.scan("fmu_files")}
 
     # Accounts and keys.
 
