@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -215,3 +216,18 @@ def test_the_timeline_says_when_nothing_is_new(client: StripeClient, stripe: Loc
     client.v1.customers.create({})
     changed = httpx.get(f"{stripe.url}/_stub/timeline", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status_code, again.status_code, changed.status_code) == (200, 304, 200)
+
+
+def test_the_way_back_waits_for_the_webhook(client: StripeClient, receiver: Receiver) -> None:
+    answered = []
+
+    def slowly(event: dict[str, Any]) -> int:
+        time.sleep(0.2)
+        answered.append(event["type"])
+        return 200
+
+    receiver.answer = slowly
+    url = client.v1.checkout.sessions.create(order()).url or ""
+    back = httpx.post(url, data={"email": "a@b.co", "number": "4242424242424242"})
+    assert back.status_code == 303
+    assert "checkout.session.completed" in answered
