@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -26,7 +28,7 @@ from gateway.simulation.library import Library
 from gateway.simulation.results import ResultFiles
 from gateway.simulation.runner import Runner
 from gateway.store.store import Store
-from gateway.web.edge import Edge
+from gateway.web.edge import Edge, add_request_id
 from gateway.web.limits import Rates
 from gateway.web.offers import Offers
 from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
@@ -36,6 +38,9 @@ DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators al
 # Without the frames' variables: among them are tokens, keys and our own secrets.
 TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
+# Keys, tokens and every other signed statement of ours; Stripe's keys and webhook secrets.
+SECRET = re.compile(r"\b(fm[kqrst]_|[sr]k_(?:test|live)_|whsec_)[\w.~+/=-]+")
+
 log = structlog.get_logger()
 
 
@@ -43,7 +48,9 @@ class Gateway(Starlette):
     """Starlette with one layer around its router instead of two: the edge turns every error into its problem."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(self.router, TEMPLATES, DIRECT)
+        self.state.edge = Edge(self.router, TEMPLATES, DIRECT)
+        edge: ASGIApp = self.state.edge
+        return edge
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -146,15 +153,22 @@ def read_price_file(settings: Settings) -> Prices:
         raise ValueError(f"PRICING_FILE: {error}") from None
 
 
+def mask_secrets(logger: Any, method: str, line: Any) -> str:
+    """The last thing that happens to a line: a net for what nobody foresaw, such as a token in an exception's text."""
+    return SECRET.sub(r"\1…", line)
+
+
 def configure_logging() -> None:
     """One JSON line per event on stderr."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             TRACEBACKS,
             structlog.processors.JSONRenderer(),
+            mask_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -19,7 +20,17 @@ SECURITY_HEADERS = (
 )
 QUIET = frozenset({402})  # unpaid quotes are counted, not logged: nothing happened
 
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
 log = structlog.get_logger()
+
+
+def add_request_id(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: every line that is written on the way of a request carries its id."""
+    request_id = REQUEST_ID.get()
+    if request_id is not None:
+        event["request_id"] = request_id
+    return event
 
 
 class Edge:
@@ -30,7 +41,7 @@ class Edge:
         self._router = router
         self._templates = templates
         self._direct = direct
-        self.counts: dict[int, int] = {}  # answers by status
+        self._answers: dict[Any, dict[int, int]] = {}  # endpoint → status → how many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +50,7 @@ class Edge:
         begun = time.perf_counter()
         request_id = os.urandom(8).hex()
         scope["request_id"] = request_id
-        extra = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode("ascii")))
+        scope["answer_headers"] = extra = [*SECURITY_HEADERS, (b"x-request-id", request_id.encode("ascii"))]
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -51,21 +62,36 @@ class Edge:
 
         try:
             endpoint = self._direct.get((scope["method"], scope["path"]))
-            if endpoint is not None:
+            if endpoint is None:
+                REQUEST_ID.set(request_id)
+                await self._router(scope, receive, send_with_headers)
+            else:  # it sets the request id itself, if it comes to anything that writes a log
                 scope["endpoint"] = endpoint
-            await (endpoint or self._router)(scope, receive, send_with_headers)
+                await endpoint(scope, receive, send_with_headers)
         except Exception as error:
             if not isinstance(error, GatewayError | HTTPException):
-                log.exception("unforeseen", request_id=request_id)
+                REQUEST_ID.set(request_id)
+                log.exception("unforeseen")
             if status:
                 raise  # half an answer is out: the connection must break
             await send_problem(scope, error, send_with_headers)
         finally:
-            self.counts[status] = self.counts.get(status, 0) + 1
+            answers = self._answers.setdefault(scope.get("endpoint"), {})
+            answers[status] = answers.get(status, 0) + 1
             if status not in QUIET:
-                self._log(scope, status, request_id, time.perf_counter() - begun)
+                REQUEST_ID.set(request_id)
+                self._log(scope, status, time.perf_counter() - begun)
 
-    def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
+    def answers_by_route(self) -> dict[tuple[str, int], int]:
+        """(route, status) → answers. What no route took is "-": a path may hold anything."""
+        found: dict[tuple[str, int], int] = {}
+        for endpoint, answers in self._answers.items():
+            for status, count in answers.items():
+                key = (self._templates.get(endpoint, "-"), status)
+                found[key] = found.get(key, 0) + count
+        return found
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
         route = self._templates.get(scope.get("endpoint"), "-")
         ms = round(seconds * 1000, 1)
-        log.info("request", method=scope["method"], route=route, status=status, ms=ms, request_id=request_id)
+        log.info("request", method=scope["method"], route=route, status=status, ms=ms)

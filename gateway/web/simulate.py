@@ -15,6 +15,7 @@ from gateway.flows.entitlements import check_ready, read_entitlement
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
 from gateway.flows.services import Services
 from gateway.web.answers import JsonResponse, result_response
+from gateway.web.edge import REQUEST_ID
 from gateway.web.limits import Rates, within
 from gateway.web.offers import price_text
 from gateway.web.problems import PROBLEM, send_bytes
@@ -37,6 +38,8 @@ class Simulate:
         body = parse(SimulateBody, await read_body(receive, services.settings.max_body_kib * 1024))
         assert isinstance(body, SimulateBody)
         token = _token(body, sender)
+        if token is not None:
+            REQUEST_ID.set(scope["request_id"])  # not for an unpaid quote, which logs nothing
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
         model = await find_model(services, body.fmu_id, token)
         if body.start_values and uses_units(body, model):
@@ -65,6 +68,7 @@ class Simulate:
             if sender.account_id is None or services.settings.stripe_enabled:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
                 within(state.rates.free_runs, address, "free runs")
+            REQUEST_ID.set(scope["request_id"])
             finished = await run_free(services, plan, sender.account_id, key)
         response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
         await response(scope, receive, send)
