@@ -20,7 +20,7 @@ GatewayError
 │   └── UploadsDisabled
 ├── MethodNotAllowed                    405
 ├── NotAcceptable                       406
-├── RunInProgress, AlreadyPaid          409
+├── RunInProgress, RunFinished, AlreadyPaid  409
 ├── Gone                                410
 │   ├── QuoteExpired, ModelWithdrawn, ResultExpired
 │   ├── Consumed, Expired, Refunded, Revoked          what a purchase says of itself
@@ -31,7 +31,8 @@ GatewayError
 │   ├── ModelError                      422
 │   ├── ModelCrashed                    500
 │   ├── SimulationTimeout               504
-│   └── MemoryLimit                     507
+│   ├── MemoryLimit                     507
+│   └── RunCancelled                    409
 ├── SandboxMissing                      501
 ├── StripeUnavailable                   502  code `stripe_error`
 ├── Busy, Draining, PrefetchRefused     503
@@ -314,6 +315,13 @@ class RunInProgress(GatewayError):
     retry_after = 1
 
 
+class RunFinished(GatewayError):
+    """The run finished before it could be cancelled. Its result is there."""
+
+    status = 409
+    next_step = "GET run_url for the result."
+
+
 class AlreadyPaid(GatewayError):
     """This purchase is already paid."""
 
@@ -432,6 +440,13 @@ class MemoryLimit(RunFailed):
 
     status = 507
     next_step = "Nothing was charged and the token is ready again: ask for fewer rows or outputs."
+
+
+class RunCancelled(RunFailed):
+    """The run was cancelled by whoever may read it. It was not charged."""
+
+    status = 409
+    next_step = "Nothing was charged and the token is ready again: send a request with it when you like."
 
 
 class SandboxMissing(GatewayError):

@@ -25,9 +25,9 @@ from gateway.errors import (
     TokenInvalid,
 )
 from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
+from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
-from gateway.simulation.places import Place
 from gateway.simulation.runner import Outcome
 from gateway.store.money import Ending, NewRun, Refused
 from gateway.store.records import Run
@@ -40,16 +40,23 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that succeeded, now or before: `replayed` under its Idempotency-Key."""
+    """A run that succeeded, now or before: `replayed` under its Idempotency-Key. Still running if nobody waits."""
 
     run: Run
     replayed: bool
 
 
 async def redeem_and_run(
-    services: Services, plan: RunPlan, token_text: str, idem_key: str | None, account_id: str | None
+    services: Services,
+    plan: RunPlan,
+    token_text: str,
+    idem_key: str | None,
+    account_id: str | None,
+    *,
+    wait: bool = True,
 ) -> Finished:
-    """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged."""
+    """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged.
+    Without `wait` it returns as soon as the value is held and the run goes on."""
     purchase, token = read_entitlement(services, token_text)
     if account_id is not None and purchase.account_id not in (None, account_id):
         raise TokenInvalid("This token was bought by another account than the key's.")
@@ -73,7 +80,7 @@ async def redeem_and_run(
         payment_event(services, PaymentEvent.HELD, purchase=token.id, run=run.id)
 
     try:
-        return Finished(await _start(services, plan, run, hold, paid=True), replayed=False)
+        return Finished(await _start(services, plan, run, hold, paid=True, wait=wait), replayed=False)
     except Refused:
         # Somebody was faster between our look and our hold: look again.
         if (replayed := _replay(services, payer, idem_key, plan)) is not None:
@@ -84,7 +91,9 @@ async def redeem_and_run(
         raise RunInProgress() from None
 
 
-async def run_free(services: Services, plan: RunPlan, account_id: str | None, idem_key: str | None) -> Finished:
+async def run_free(
+    services: Services, plan: RunPlan, account_id: str | None, idem_key: str | None, *, wait: bool = True
+) -> Finished:
     """Run a model that costs nothing. Without an account there is nobody an Idempotency-Key could belong to."""
     if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
         return replayed
@@ -96,7 +105,8 @@ async def run_free(services: Services, plan: RunPlan, account_id: str | None, id
         return services.store.start_free_run(run, now=services.now())
 
     try:
-        return Finished(await _start(services, plan, run, start, paid=services.checkout is None), replayed=False)
+        started = await _start(services, plan, run, start, paid=services.checkout is None, wait=wait)
+        return Finished(started, replayed=False)
     except Refused:
         if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
             return replayed
@@ -149,22 +159,27 @@ def _new_run(
 
 
 async def _start(
-    services: Services, plan: RunPlan, run: NewRun, begin: Callable[[], Awaitable[None]], *, paid: bool
+    services: Services, plan: RunPlan, run: NewRun, begin: Callable[[], Awaitable[None]], *, paid: bool, wait: bool
 ) -> Run:
     """Reserve a place, `begin` (the hold), then run. In a task of its own: a client that hangs up stops waiting, not
     the run."""
     if services.draining:
         raise Draining()
 
+    live = LiveRun(plan)
+
     async def work() -> Run:
-        services.running.add(run.id)  # before the row is there, so that the reconciler never takes it for an orphan
+        services.running[run.id] = live  # before the row is there, so that the reconciler never takes it for an orphan
         try:
-            with services.runner.reserve(paid) as place:
+            with services.runner.reserve(paid) as live.place:
                 await begin()
+                live.begun.set()
                 log.info("run_started", run=run.id, payer=run.payer, fmu_id=run.fmu_id, price=run.price)
-                return await _execute(services, plan, run, place)
+                return await _execute(services, run, live)
         finally:
-            services.running.discard(run.id)
+            services.running.pop(run.id, None)
+            live.begun.set()
+            live.over.set()
             if paid:
                 services.news.tell(run.payer)
 
@@ -172,15 +187,23 @@ async def _start(
     services.tasks.add(task)
     task.add_done_callback(services.tasks.discard)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, even if nobody waits any more
+    if not wait:
+        await live.begun.wait()
+        begun = services.store.run(run.id)
+        if begun is not None:  # else it was refused, and the task says why
+            return begun
     return await asyncio.shield(task)
 
 
-async def _execute(services: Services, plan: RunPlan, run: NewRun, place: Place) -> Run:
+async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
+    plan, place = live.plan, live.place
+    assert place is not None
     try:
-        with services.meter.waits():
-            await place.turn()
-        with services.meter.runs_now():
-            outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
+        with live.stoppable():
+            with services.meter.waits():
+                await place.turn()
+            with services.meter.runs_now():
+                outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
         header = _header(plan, outcome)
         await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
         result_sha256 = outcome.result.sha256

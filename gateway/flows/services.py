@@ -12,6 +12,7 @@ from gateway.domain.pricing import Prices
 from gateway.domain.purchases import Purchase
 from gateway.domain.requests import Limits
 from gateway.domain.statements import Statements
+from gateway.flows.live import LiveRun
 from gateway.flows.meter import Meter
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
@@ -78,7 +79,7 @@ class Services:
     now: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     draining: bool = False
-    running: set[str] = field(default_factory=set)  # run ids of this process
+    running: dict[str, LiveRun] = field(default_factory=dict)  # by run id: of this process
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     opening: Shared[Purchase] = field(default_factory=Shared)
     asking: Shared[Purchase | None] = field(default_factory=Shared)

@@ -13,7 +13,7 @@ from gateway.simulation.stepper import SAME, Failed, Job, Times, check_start_val
 def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Times, list[NDArray[Any]]]:
     """Times, and one 1-D array per scalar or array element of job["record"], in that order; rows also at events."""
     initialized = fmu.exitInitializationMode
-    rows = 0
+    rows, reached = 0, job.get("reached", [0.0])
 
     def exit_initialization() -> None:
         initialized()
@@ -21,7 +21,7 @@ def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Time
 
     def in_bounds(time: float, recorder: Any) -> bool:
         nonlocal rows
-        rows = len(recorder.rows)
+        rows, reached[0] = len(recorder.rows), time
         return bool(rows <= job["most_rows"])
 
     signals = _structured(job, description) if job["signals"] else None

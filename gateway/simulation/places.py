@@ -1,8 +1,9 @@
 """Places: who may run, who waits, who is told to come again. Paid runs go first; the others get half of everything."""
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gateway.errors import Busy
@@ -14,6 +15,8 @@ class Place:
     def __init__(self, places: "Places", paid: bool) -> None:
         self.paid = paid
         self.running = False
+        self.begun: float | None = None  # time.perf_counter() when its run's process began
+        self.reached: Callable[[], float] = lambda: math.nan  # model time, as that process says: any number
         self._places = places
         self._called: asyncio.Future[None] | None = None
 

@@ -95,6 +95,7 @@ class Runner:
         task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout) + 1)
         process = await self._open_run(plan, directory)
         begun = time.perf_counter()
+        place.begun, place.reached = begun, process.reached
         try:
             answer, ended = await self._attempt(process, task)
         finally:

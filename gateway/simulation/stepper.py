@@ -176,7 +176,7 @@ class Stepper:
         do_step = partial(step, self.fmu.component)
         inputs = [(p.call, p.address, p.width) for p in self.inputs]
         records = [(p.call, p.address, p.width) for p in self.records]
-        now = times[0]
+        now, reached = times[0], self.job.get("reached", [0.0])
         for row, then in enumerate(times[1:], 1):
             for put, address, width in inputs:
                 if put(address + (row - 1) * width) > WARNING:
@@ -189,7 +189,7 @@ class Stepper:
             for get, address, width in records:
                 if get(address + row * width) > WARNING:
                     raise Failed(f"The model refused to give its outputs at {then:g} s.")
-            now = then
+            now = reached[0] = then
         return len(times)
 
     def _step_fmi3(self, times: list[float]) -> int:
@@ -202,7 +202,7 @@ class Stepper:
         inputs = [(p.call, p.address, p.width, p.values) for p in self.inputs]
         records = [(p.call, p.address, p.width, p.values) for p in self.records]
         seen = flags.data
-        now = times[0]
+        now, reached = times[0], self.job.get("reached", [0.0])
         for row, then in enumerate(times[1:], 1):
             for put, address, width, values in inputs:
                 if put(address + (row - 1) * width, values) > WARNING:
@@ -217,7 +217,7 @@ class Stepper:
             for get, address, width, values in records:
                 if get(address + row * width, values) > WARNING:
                     raise Failed(f"The model refused to give its outputs at {then:g} s.")
-            now = then
+            now = reached[0] = then
         return len(times)
 
     def _stopped(self, row: int, now: float, then: float, reached: float) -> int:

@@ -139,19 +139,20 @@ def _callbacks(log: Log) -> Any:
     return callbacks
 
 
-def run(stream: int, model: Loaded, address_space: int) -> NoReturn:
+def run(stream: int, shared: int, model: Loaded, address_space: int) -> NoReturn:
     """In the child: confine it further, take one job, answer it, end."""
-    from gateway.simulation import frame
+    from gateway.simulation import frame, progress
 
     sandbox.die_with_parent()
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    reached = progress.attach(shared)
     sandbox.only_descriptor(stream)
     if model.system_calls:
         sandbox.filter_system_calls(model.system_calls)
     os.write(stream, frame.HELLO)
-    job = frame.read_job(stream)
+    job = frame.read_job(stream) | {"reached": reached}
     sandbox.limit(fsize=0, cpu=job["cpu_seconds"], **{"as": address_space + job["memory_bytes"]})
     try:
         times, columns = model.run(job)
@@ -169,7 +170,7 @@ def _as_asked(columns: list[Any], dtypes: list[str]) -> list[Any]:
 
 
 def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
-    """One child for each {"id"} and stream that come in; {"id", "status", "cpu", "rss"} goes back when it ended."""
+    """One child for each {"id"}, stream and progress that come in; its {"id", "status", "cpu", "rss"} goes back."""
     import json
     import select
     import socket
@@ -192,17 +193,18 @@ def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
                 ended = {"id": running.pop(pid, None), "status": status, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
                 control.send(json.dumps(ended).encode())
         if control.fileno() in ready:
-            message, streams, *_ = socket.recv_fds(control, 4096, 1)
+            message, streams, *_ = socket.recv_fds(control, 4096, 2)
             if not message:
                 os._exit(0)  # the gateway let go
             pid = os.fork()
             if not pid:
                 try:
-                    run(streams[0], model, address_space)
+                    run(streams[0], streams[1], model, address_space)
                 finally:
                     os._exit(70)
             running[pid] = json.loads(message)["id"]
-            os.close(streams[0])
+            for stream in streams:
+                os.close(stream)
 
 
 def _ended() -> Iterator[tuple[int, int, Any]]:
@@ -238,7 +240,7 @@ def main() -> NoReturn:
     import fmpy.validation
     import lxml.etree  # noqa: F401
 
-    from gateway.simulation import frame, intake, stepper  # noqa: F401
+    from gateway.simulation import frame, intake, progress, stepper  # noqa: F401
 
     if kind == "model_exchange":
         import fmpy.sundials  # noqa: F401

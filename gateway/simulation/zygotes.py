@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gateway.simulation import frame
+from gateway.simulation import frame, progress
 
 SCRIPT = Path(__file__).parent / "zygote.py"
 # Nothing of the gateway's environment: it holds the secrets. One thread, or namespaces could not be had.
@@ -98,11 +99,11 @@ class Zygote:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
         run_id = next(self._ids)
-        self._ended[run_id] = self._loop.create_future()
-        run = RunProcess(self, ours, self._ended[run_id])
+        run = RunProcess(self, ours, self._loop.create_future())
+        self._ended[run_id] = run.ended
         try:
             with theirs:
-                socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno()])
+                socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno(), run.progress])
             async with asyncio.timeout(START_SECONDS):
                 await run.begin()
         except OSError as error:  # also when it does not read any more
@@ -167,7 +168,8 @@ class RunProcess:
     """One confined, single-use child of a zygote."""
 
     def __init__(self, zygote: Zygote, stream: socket.socket, ended: "asyncio.Future[Ended | None]") -> None:
-        self._zygote, self._stream, self._ended = zygote, stream, ended
+        self._zygote, self._stream, self.ended = zygote, stream, ended
+        self.progress = progress.create()  # a descriptor; see reached()
         self._loop = asyncio.get_running_loop()
         self._handle: int | None = None
 
@@ -191,6 +193,10 @@ class RunProcess:
         await self._loop.sock_sendall(self._stream, frame.pack(job))
         return await frame.receive(self._loop, self._stream, dtypes, most_rows)
 
+    def reached(self) -> float:
+        """Model time in seconds, as the process says it: any number, NaN if it says none or is gone."""
+        return progress.read(self.progress) if self.progress >= 0 else math.nan
+
     def kill(self) -> None:
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -202,19 +208,22 @@ class RunProcess:
         self.kill()
         try:
             async with asyncio.timeout(REPORT_SECONDS):
-                return await asyncio.shield(self._ended)
+                return await asyncio.shield(self.ended)
         except TimeoutError:
             self._zygote.lose()
             return None
 
     def close(self) -> None:
         """Nothing of it stays, whatever happened before."""
-        if not self._ended.done():
+        if not self.ended.done():
             self.kill()
         self._stream.close()
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+        if self.progress >= 0:
+            os.close(self.progress)
+            self.progress = -1
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:
