@@ -13,25 +13,26 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from starlette.applications import Starlette
-from starlette.types import ASGIApp
-from structlog.tracebacks import ExceptionDictTransformer
-
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
 from gateway.domain.statements import Statements
-from gateway.flows.reconcile import reconcile_forever, recover_runs
-from gateway.flows.services import Services
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
-from gateway.simulation.library import Library
 from gateway.simulation.results import ResultFiles
-from gateway.simulation.runner import Runner
-from gateway.store.store import Store
+from gateway.simulation.uploads import Uploads
 from gateway.web.edge import Edge, add_request_id
 from gateway.web.limits import Rates
 from gateway.web.offers import Offers
 from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from structlog.tracebacks import ExceptionDictTransformer
+
+from gateway.flows.reconcile import reconcile_forever, recover_runs
+from gateway.flows.services import Services
+from gateway.simulation.library import Library
+from gateway.simulation.runner import Runner
+from gateway.store.store import Store
 
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 
@@ -86,6 +87,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         library = await Library.open(settings.models_dir, data / "models", runner)
         for name, reason in library.refused.items():
             log.warning("model_refused", file=name, reason=reason)
+        uploads = Uploads(data / "uploads", settings.run_memory_mb)
+        await asyncio.to_thread(uploads.open)
         store = await Store(settings.database_path).open()
         stack.push_async_callback(store.close)
         checkout = None
@@ -99,6 +102,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             store=store,
             checkout=checkout,
             library=library,
+            uploads=uploads,
             runner=runner,
             results=ResultFiles(settings.results_path),
             now=lambda: int(time.time()),

@@ -5,9 +5,11 @@ from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
 from gateway.flows.payment_events import PaymentEvent, payment_event
-from gateway.flows.services import Services
 from gateway.payments.challenge import status_url
 from gateway.payments.checkout import Checkout
+
+from gateway.flows.for_sale import sold_as
+from gateway.flows.services import Services
 
 # Stripe wants a session to live for at least 30 minutes. Counted from the quote's end, this holds whenever the session
 # is made, so that a retry may send the same bytes.
@@ -57,10 +59,10 @@ async def _open(
     now, checkout = services.now(), services.checkout
     if now >= quote.expires_at or checkout is None:
         raise QuoteExpired()
-    model = services.library.by_sha256(quote.fmu_sha256)
-    if model is None:
+    fmu_id = sold_as(services, quote.fmu_sha256, quote.account_id)
+    if fmu_id is None:
         raise ModelNotFound("The quoted model is no longer for sale.")
-    fields = _row(services, quote, model, success_url, cancel_url)
+    fields = _row(services, quote, fmu_id, success_url, cancel_url)
     purchase = await services.store.begin_purchase(fields, reuse=reuse, now=now)
     if purchase.state is not PurchaseState.NEW:
         return purchase
@@ -80,7 +82,7 @@ async def _make_session(services: Services, checkout: Checkout, purchase: Purcha
 
 
 def _row(
-    services: Services, quote: Quote, model: Model, success_url: str | None, cancel_url: str | None
+    services: Services, quote: Quote, fmu_id: str, success_url: str | None, cancel_url: str | None
 ) -> dict[str, object]:
     settings = services.settings
     return_code = services.random_bytes(16).hex()
@@ -89,7 +91,7 @@ def _row(
     return {
         "id": quote.purchase_id,
         "account_id": quote.account_id,
-        "fmu_id": model.fmu_id,
+        "fmu_id": fmu_id,
         "fmu_sha256": quote.fmu_sha256,
         "amount": quote.price.micros,
         "currency": quote.price.currency,

@@ -5,18 +5,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
-
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
-from gateway.flows.redeem_and_run import tell_run_ended
 from gateway.flows.refund import carry_out_refund
-from gateway.flows.services import Services
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
 from gateway.flows.settle_returns import StillHeld
 from gateway.store.money import Ending
 from gateway.store.records import Event
+
+from gateway.flows.admit_model import clear_uploads
+from gateway.flows.redeem_and_run import tell_run_ended
+from gateway.flows.services import Services
 
 EVERY_SECONDS = 60
 EVENTS_READ = "events"
@@ -58,6 +59,7 @@ async def reconcile(services: Services) -> None:
     await _each(services, await store.unspent_tokens(paid_before=paid_before, livemode=livemode), _give_back)
     await _each(services, await store.due_orders(services.now(), livemode=livemode), carry_out_refund)
     await _delete_old_results(services)
+    await clear_uploads(services)
 
 
 async def _each(services: Services, items: Sequence[T], step: Callable[[Services, T], Awaitable[object]]) -> None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-
-from gateway import __version__
 from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
 from gateway.domain.tokens import TokenState
@@ -27,10 +25,13 @@ from gateway.errors import (
 from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
-from gateway.flows.services import Services
-from gateway.simulation.runner import Outcome
 from gateway.store.money import Ending, NewRun, Refused
 from gateway.store.records import Run
+
+from gateway import __version__
+from gateway.flows.for_sale import directory_of, sold_as
+from gateway.flows.services import Services
+from gateway.simulation.runner import Outcome
 
 FREE_RESULT_SECONDS = 24 * 3600  # a free run without a key
 DAY = 24 * 3600
@@ -65,7 +66,7 @@ async def redeem_and_run(
     if latest and (replayed := _replay(services, payer, idem_key, plan)) is not None:
         return replayed
     check_ready(services, token)
-    if services.library.by_sha256(purchase.fmu_sha256) is None:
+    if sold_as(services, purchase.fmu_sha256, purchase.account_id) is None:
         await withdraw(services, purchase)
     check_alive(services, token_text, token)
     if purchase.fmu_sha256 != plan.model.sha256:
@@ -203,7 +204,7 @@ async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
             with services.meter.waits():
                 await place.turn()
             with services.meter.runs_now():
-                outcome = await services.runner.run(plan, services.library.directory_of(plan.model), place)
+                outcome = await services.runner.run(plan, directory_of(services, plan.model), place)
         header = _header(plan, outcome)
         await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
         result_sha256 = outcome.result.sha256

@@ -16,8 +16,10 @@ from gateway.flows.live import LiveRun
 from gateway.flows.meter import Meter
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
-from gateway.simulation.library import Library
 from gateway.simulation.results import ResultFiles
+from gateway.simulation.uploads import Uploads
+
+from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
 from gateway.store.store import Store
 
@@ -74,12 +76,14 @@ class Services:
     store: Store
     checkout: Checkout | None  # None: STRIPE_ENABLED=false, everything is free
     library: Library
+    uploads: Uploads
     runner: Runner
     results: ResultFiles
     now: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     draining: bool = False
     running: dict[str, LiveRun] = field(default_factory=dict)  # by run id: of this process
+    trial: asyncio.Lock = field(default_factory=asyncio.Lock)  # who examines an upload, or clears them
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     opening: Shared[Purchase] = field(default_factory=Shared)
     asking: Shared[Purchase | None] = field(default_factory=Shared)
@@ -94,4 +98,6 @@ class Services:
         return text_id(prefix, self.random_bytes(16))
 
     def price_of(self, model: Model) -> Money:
+        if model.account_id is not None:  # the same file costs the same, also as somebody's own
+            model = self.library.by_sha256(model.sha256) or model
         return self.prices.of(model)

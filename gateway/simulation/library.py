@@ -4,16 +4,17 @@ import asyncio
 import hashlib
 import importlib.metadata
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gateway import __version__
 from gateway.domain.models import Model
 from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
-from gateway.simulation import description, intake
 from gateway.simulation.results import Result, ResultFiles
+
+from gateway import __version__
+from gateway.simulation import description, intake
 from gateway.simulation.runner import Runner
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -52,10 +53,7 @@ class Library:
         return next((model for model in self.models.values() if model.sha256 == sha256), None)
 
     def search(self, query: str) -> list[Model]:
-        """Models with every word of `query` in id, name or description, whatever the case; all for an empty one."""
-        words = query.lower().split()
-        texts = {m.fmu_id: f"{m.fmu_id} {m.name} {m.description}".lower() for m in self.models.values()}
-        return [m for m in self.models.values() if all(word in texts[m.fmu_id] for word in words)]
+        return search(self.models.values(), query)
 
     def directory_of(self, model: Model) -> Path:
         """Where it is unpacked, absolute: what Runner.run needs."""
@@ -64,6 +62,12 @@ class Library:
     def reference(self, model: Model) -> Result:
         """The result of its default experiment, with every recordable output."""
         return self._references[model.sha256]
+
+
+def search(models: Iterable[Model], query: str) -> list[Model]:
+    """Models with every word of `query` in id, name or description, whatever the case; all for an empty one."""
+    words = query.lower().split()
+    return [m for m in models if all(word in f"{m.fmu_id} {m.name} {m.description}".lower() for word in words)]
 
 
 async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:

@@ -18,11 +18,12 @@ from typing import Any
 from gateway.domain import kpis
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
-from gateway.simulation import frame
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
 from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
+
+from gateway.simulation import frame
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
@@ -108,6 +109,11 @@ class Runner:
         )
         result = recorded.first(task.answered)
         return Outcome(result, values, ended.cpu, wall, self.provenance(plan))
+
+    def forget(self, sha256: str) -> None:
+        """The model is gone, and with it what its zygotes would read: they end, with what runs in them."""
+        for key in [key for key in self._zygotes if key[0] == sha256]:
+            self._retire(self._zygotes.pop(key))
 
     async def _attempt(self, process: RunProcess, task: Job) -> tuple[Any, Ended | None]:
         """What the process answered, or the exception that it did not; and how it ended."""

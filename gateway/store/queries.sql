@@ -123,6 +123,9 @@ RETURNING sha256;
 -- name: remove_fmu(account_id, sha256)^
 DELETE FROM fmu WHERE account_id = :account_id AND sha256 = :sha256 RETURNING sha256;
 
+-- name: forget_file(sha256)!
+DELETE FROM fmu WHERE sha256 = :sha256;
+
 -- name: fmu_bytes()
 SELECT COALESCE(SUM(f.size), 0) AS bytes FROM (SELECT MAX(size) AS size FROM fmu GROUP BY sha256) AS f;
 

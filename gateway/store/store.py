@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
-
 from gateway.domain.accounts import ApiKey
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token, TokenState
-from gateway.store import money, returns
 from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, migrate, queries, require_schema
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
@@ -29,6 +27,8 @@ from gateway.store.records import (
     upload_of,
 )
 from gateway.store.returns import Unmatched
+
+from gateway.store import money, returns
 
 INVARIANTS = Path(__file__).parent / "invariants.sql"
 
@@ -143,6 +143,9 @@ class Store:
 
     async def remove_fmu(self, account_id: str, sha256: str) -> bool:
         return await self.write(lambda db: queries.remove_fmu(db, account_id=account_id, sha256=sha256)) is not None
+
+    async def forget_file(self, sha256: str) -> None:
+        await self.write(lambda db: queries.forget_file(db, sha256=sha256))
 
     async def fmus_of(self, account_id: str) -> list[Upload]:
         return [upload_of(row) for row in await self.scan("fmus_of", account_id=account_id)]

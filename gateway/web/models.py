@@ -2,25 +2,28 @@
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from gateway.domain.models import Experiment, Model, Variable, did_you_mean
 from gateway.errors import InvalidRequest
-from gateway.flows.services import Services
 from gateway.simulation.signals import inputs_csv
 from gateway.web.answers import JsonResponse
 from gateway.web.requests import identify, read_headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.flows.for_sale import uploads_of
+from gateway.flows.services import Services
+from gateway.simulation.library import search
 from gateway.web.simulate import find_model
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
 
 
 async def library(request: Request) -> Response:
-    """GET /library, ?query=: what is for sale."""
+    """GET /library, ?query=: what is for sale, and the account's own uploads behind it."""
     services: Services = request.app.state.services
-    identify(services, read_headers(request.scope))
-    found = services.library.search(request.query_params.get("query", ""))
+    sender = identify(services, read_headers(request.scope))
+    own = await uploads_of(services, sender.account_id) if sender.account_id is not None else []
+    found = search([*services.library.models.values(), *own], request.query_params.get("query", ""))
     return JsonResponse({"models": [_summary(services, model) for model in found]})
 
 
@@ -56,8 +59,8 @@ async def inputs(request: Request) -> Response:
 
 async def _find(request: Request) -> tuple[Services, Model]:
     services: Services = request.app.state.services
-    identify(services, read_headers(request.scope))
-    return services, await find_model(services, request.path_params["fmu_id"])
+    sender = identify(services, read_headers(request.scope))
+    return services, await find_model(services, request.path_params["fmu_id"], sender.account_id)
 
 
 def _summary(services: Services, model: Model) -> dict[str, Any]:

@@ -5,9 +5,6 @@ import math
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote, read_quote
 from gateway.domain.requests import PayBody, parse
@@ -24,17 +21,20 @@ from gateway.errors import (
     Revoked,
 )
 from gateway.flows.entitlements import run_url
-from gateway.flows.open_checkout import new_quote, open_checkout, payable
 from gateway.flows.receive_webhook import receive_webhook
-from gateway.flows.services import Services
 from gateway.flows.settle_purchase import follow_purchase
 from gateway.payments.challenge import iso, status_url
 from gateway.payments.webhook import verify
 from gateway.settings import Settings
-from gateway.web import pages
 from gateway.web.answers import JsonResponse
 from gateway.web.limits import within_checkouts
 from gateway.web.requests import Sender, client_address, identify, read_body, read_headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway.flows.open_checkout import new_quote, open_checkout, payable
+from gateway.flows.services import Services
+from gateway.web import pages
 from gateway.web.simulate import find_model
 
 NO_STORE = {"cache-control": "no-store"}
@@ -84,7 +84,7 @@ async def _quote_to_pay(services: Services, body: PayBody, sender: Sender) -> Qu
     if (body.session_id is None) == (body.fmu_id is None):
         raise InvalidRequest("Send either session_id (of your 402) or fmu_id.", field="session_id")
     if body.fmu_id is not None:
-        model = await find_model(services, body.fmu_id)
+        model = await find_model(services, body.fmu_id, sender.account_id)
         return new_quote(services, model, sender.account_id)
     return _claimed(services, body.session_id or "", sender)
 

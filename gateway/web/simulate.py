@@ -5,21 +5,22 @@ import contextlib
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from starlette.types import Receive, Scope, Send
-
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
-from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
-from gateway.flows.services import Services
 from gateway.web.answers import JsonResponse, result_response
 from gateway.web.edge import REQUEST_ID
 from gateway.web.limits import Rates, within
 from gateway.web.offers import price_text
 from gateway.web.problems import PROBLEM, send_bytes
 from gateway.web.requests import Sender, client_address, idempotency_key, identify, negotiate, read_body, read_headers
+from starlette.types import Receive, Scope, Send
+
+from gateway.flows.for_sale import model_for, sold_as
+from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
+from gateway.flows.services import Services
 
 YES, NO = ("1", "true", ""), ("0", "false")
 
@@ -41,7 +42,7 @@ class Simulate:
         if token is not None:
             REQUEST_ID.set(scope["request_id"])  # not for an unpaid quote, which logs nothing
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
-        model = await find_model(services, body.fmu_id, token)
+        model = await find_model(services, body.fmu_id, sender.account_id, token)
         if body.start_values and uses_units(body, model):
             plan = await asyncio.to_thread(plan_run, body, model, services.limits)
         else:
@@ -79,14 +80,15 @@ def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapp
         within(rates.quotes, client_address(scope, headers, services.settings.trusted_proxies), "quotes")
 
 
-async def find_model(services: Services, fmu_id: str, token: str | None = None) -> Model:
-    """The model of that id. ModelNotFound, or ModelWithdrawn to the holder of a token that was bought for it."""
-    model = services.library.get(fmu_id)
+async def find_model(services: Services, fmu_id: str, account_id: str | None, token: str | None = None) -> Model:
+    """The model of that id, as this account may see it. ModelNotFound, or ModelWithdrawn to the holder of a token that
+    was bought for it."""
+    model = await model_for(services, fmu_id, account_id)
     if model is not None:
         return model
     with contextlib.suppress(TokenInvalid):
         purchase, row = read_entitlement(services, token or "")
-        if purchase.fmu_id == fmu_id and services.library.by_sha256(purchase.fmu_sha256) is None:
+        if purchase.fmu_id == fmu_id and sold_as(services, purchase.fmu_sha256, purchase.account_id) is None:
             check_ready(services, row)
             await withdraw(services, purchase)
     near = did_you_mean(fmu_id, services.library.models)
