@@ -24,6 +24,13 @@ MOVES_MONEY = {
     "adjustment",
 }
 MICROS_PER_CENT = 10_000
+# Of each purchase or unmatched session: what Stripe owes for it, and what of that waits apart for a person.
+BY_REF = """
+SELECT ref,
+  SUM(CASE WHEN debit LIKE 'stripe:%' THEN amount WHEN credit LIKE 'stripe:%' THEN -amount ELSE 0 END) AS net,
+  SUM(CASE WHEN credit LIKE 'unmatched:%' THEN amount WHEN debit LIKE 'unmatched:%' THEN -amount ELSE 0 END) AS apart
+FROM transfer GROUP BY ref
+"""
 UNFINISHED = {
     "events not worked on": "SELECT id FROM inbox WHERE state IN ('new', 'dead')",
     "orders not carried out": "SELECT id FROM outbox WHERE state = 'todo'",
@@ -71,31 +78,38 @@ def net_is_equal(database: Path, transactions: Iterable[Row]) -> list[str]:
 
 
 def every_payment_has_an_end(database: Path, objects: dict[str, list[Row]]) -> list[str]:
-    """A session that Stripe was paid for is a purchase of ours that is paid, or money that went back whole."""
+    """A session that Stripe was paid for is a purchase of ours that is paid, or money that went back whole; and of each
+    payment Stripe still has what our transfers about it say."""
     purchases = {row["stripe_session_id"]: row for row in rows(database, "SELECT * FROM purchase")}
     tokens = {row["id"]: row["state"] for row in rows(database, "SELECT * FROM token")}
-    back: Counter[str] = Counter()
-    for refund in objects["refund"]:
-        back[refund["payment_intent"]] += refund["amount"] if refund["status"] != "failed" else 0
-    disputed = {dispute["payment_intent"] for dispute in objects["dispute"] if dispute["status"] != "won"}
+    booked = {row["ref"]: row for row in rows(database, BY_REF)}
+    left = left_at_stripe(objects)
     found = []
     for session in objects["checkout.session"]:
         if session["payment_status"] != "paid":
             continue
-        intent, purchase = session["payment_intent"], purchases.get(session["id"])
-        whole = back[intent] == session["amount_total"] or intent in disputed
-        if purchase is None and not whole:
-            found.append(f"{session['id']} is paid, and is neither a purchase nor given back")
-        if purchase is None:
-            continue
-        state = tokens.get(purchase["id"])
-        if state is None:
+        at_stripe = left[session["payment_intent"]]
+        purchase = purchases.get(session["id"], {"id": session["id"], "state": "no purchase"})
+        state, ours = tokens.get(purchase["id"]), booked.get(purchase["id"], {"net": 0, "apart": 0})
+        if at_stripe != ours["net"]:
+            found.append(f"{purchase['id']}: Stripe has {at_stripe} micros of it, our books {ours['net']}")
+        if purchase["state"] not in ("paid", "no purchase"):
             found.append(f"{purchase['id']} is paid at Stripe and {purchase['state']} here")
-        elif (state in ("refunded", "revoked", "frozen")) and not whole:
-            found.append(f"{purchase['id']} is {state}, but Stripe has its money")
-        elif state == "ready" and back[intent]:
-            found.append(f"{purchase['id']} is spendable, but its money went back")
+        if state in (None, "refunded", "revoked", "frozen") and at_stripe != ours["apart"]:
+            found.append(f"{purchase['id']} is {state}, and Stripe still has {at_stripe} micros that nobody can spend")
+        if state == "ready" and at_stripe != purchase["amount"]:
+            found.append(f"{purchase['id']} is spendable, and Stripe has only {at_stripe} micros of it")
     return found
+
+
+def left_at_stripe(objects: dict[str, list[Row]]) -> Counter[str]:
+    """Micros by payment intent, fees apart."""
+    intents = {o["id"]: o["payment_intent"] for kind in ("charge", "refund", "dispute") for o in objects[kind]}
+    left: Counter[str] = Counter()
+    for each in objects["balance_transaction"]:
+        if each["type"] in MOVES_MONEY:
+            left[intents[each["source"]]] += each["amount"] * MICROS_PER_CENT
+    return left
 
 
 def no_run_twice(database: Path) -> list[str]:

@@ -55,7 +55,8 @@ FILL = (
     "INSERT INTO balance(acct, amount) SELECT 'token:' || id, :amount FROM ids",
 )
 STRIPE = "INSERT INTO balance(acct, amount) VALUES ('stripe:test:usd', -:amount * :count)"
-IDS = """CREATE TEMP VIEW ids AS WITH RECURSIVE n(i) AS (SELECT {low} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {high})
+IDS = """CREATE TEMP VIEW ids AS WITH RECURSIVE n(i) AS (
+           SELECT {low} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {high})
          SELECT printf('pur_%032x', i) AS id FROM n"""
 CHUNK = 500_000
 
@@ -64,6 +65,7 @@ CHUNK = 500_000
 class Figures:
     rate: float  # operations per second
     p99: float  # seconds
+    cpu: float  # seconds of processor time per operation, of both threads
 
 
 def token_id(number: int) -> str:
@@ -188,11 +190,11 @@ async def flight(operation: Operation, tokens: Iterator[int], count: int, in_fli
             await operation(token, run)
             took.append(time.perf_counter() - begun)
 
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one_after_the_other() for _ in range(in_flight)))
     seconds = time.perf_counter() - begun
     assert len(took) == count, "there are not enough tokens"
-    return Figures(count / seconds, sorted(took)[count * 99 // 100])
+    return Figures(count / seconds, sorted(took)[count * 99 // 100], (time.process_time() - cpu) / count)
 
 
 def drawn(count: int) -> Iterator[int]:
@@ -201,11 +203,15 @@ def drawn(count: int) -> Iterator[int]:
 
 
 def middle(figures: list[Figures]) -> Figures:
-    return Figures(statistics.median(f.rate for f in figures), statistics.median(f.p99 for f in figures))
+    columns = zip(*((f.rate, f.p99, f.cpu) for f in figures), strict=True)
+    return Figures(*map(statistics.median, columns))
 
 
 def line(name: str, f: Figures, beside: str = "") -> None:
-    print(f"  {name:28} {f.rate:9.0f} per second   p99 {f.p99 * 1e3:8.2f} ms   {beside}", flush=True)
+    print(
+        f"  {name:28} {f.rate:9.0f} per second   p99 {f.p99 * 1e3:8.2f} ms   CPU {f.cpu * 1e6:5.0f} µs   {beside}",
+        flush=True,
+    )
 
 
 async def compare(folder: Path, rounds: int) -> None:

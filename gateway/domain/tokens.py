@@ -27,7 +27,7 @@ MOVES: dict[TokenState, frozenset[TokenState]] = {
     TokenState.HELD: frozenset({TokenState.SPENT, TokenState.READY}),
     TokenState.SPENT: frozenset(),
     TokenState.REFUNDING: frozenset({TokenState.REFUNDED, TokenState.FROZEN, TokenState.REVOKED, TokenState.READY}),
-    TokenState.REFUNDED: frozenset({TokenState.READY}),  # the refund failed afterwards: the value is restored
+    TokenState.REFUNDED: frozenset({TokenState.READY, TokenState.REVOKED}),  # the refund failed afterwards
     TokenState.FROZEN: frozenset({TokenState.READY, TokenState.REVOKED}),
     TokenState.REVOKED: frozenset({TokenState.READY}),  # a refund made in the dashboard failed afterwards
 }

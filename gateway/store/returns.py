@@ -132,6 +132,8 @@ def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
         return _restore(db, purchase, refund_id, amount, to=ledger.outside(purchase).account("loss"), now=now)
     whole = balance(db, token_account(ref)) + amount == purchase.amount
     if not whole:  # the rest went back by another refund: a token of less than a run's price buys nothing
+        if order is not None:
+            _move(db, ref, TokenState.REVOKED)
         return _restore(db, purchase, refund_id, amount, to=unmatched_account(refund_id), now=now)
     _move(db, ref, TokenState.READY)
     return _restore(db, purchase, refund_id, amount, to=token_account(ref), now=now)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from harness import BALL, Bought, Gateway
+from harness import BALL, Bought, Gateway, problem
 
 Start = Callable[..., Gateway]
 MONTH = 31 * 24 * 3600
@@ -65,3 +65,32 @@ def test_of_a_part_that_was_disputed_and_won_nothing_is_said_to_be_spendable(gat
     assert state_of(gateway, bought) == "revoked"
     assert balances(gateway) == {"stripe": -600_000, "unmatched": 600_000}
     assert "unmatched" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
+
+
+def test_two_refunds_in_parts_that_both_fail_leave_the_money_to_a_person(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    gateway.reconcile()  # the rest goes back at our order
+    assert state_of(gateway, bought) == "refunded"
+    for refund in gateway.stripe.objects("refund"):
+        gateway.stripe.fail_refund(refund["id"])
+    assert state_of(gateway, bought) == "revoked"
+    assert balances(gateway)["stripe"] == -1_000_000
+    found = gateway.rows("SELECT amount FROM balance WHERE acct LIKE 'unmatched:%' ORDER BY amount")
+    assert [row["amount"] for row in found] == [400_000, 600_000]
+    problem(gateway.simulate(BALL, bought.token), 410, "token_revoked")
+
+
+def test_an_order_is_sent_again_under_the_same_key(gateway: Gateway) -> None:
+    gateway.buy()
+    gateway.stripe.fault("error", path="/v1/refunds", method="POST", status=503, times=None)
+    gateway.later(MONTH)
+    gateway.reconcile()
+    gateway.stripe.clear_faults()
+    gateway.later(3600)
+    gateway.reconcile()
+    calls = [call for call in gateway.stripe.calls() if call["path"] == "/v1/refunds" and call["method"] == "POST"]
+    (order,) = gateway.rows("SELECT id, state FROM outbox")
+    assert order["state"] == "done"
+    assert len(calls) > 1
+    assert {call["idempotency_key"] for call in calls} == {order["id"]}
