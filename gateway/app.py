@@ -13,26 +13,26 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from gateway.domain.money import Money
-from gateway.domain.pricing import Prices, read_prices
-from gateway.domain.statements import Statements
-from gateway.payments.checkout import Checkout
-from gateway.settings import Settings
-from gateway.simulation.results import ResultFiles
-from gateway.simulation.uploads import Uploads
-from gateway.web.edge import Edge, add_request_id
-from gateway.web.limits import Rates
-from gateway.web.offers import Offers
-from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from structlog.tracebacks import ExceptionDictTransformer
 
+from gateway.domain.money import Money
+from gateway.domain.pricing import Prices, read_prices
+from gateway.domain.statements import Statements
 from gateway.flows.reconcile import reconcile_forever, recover_runs
 from gateway.flows.services import Services
+from gateway.payments.checkout import Checkout
+from gateway.settings import Settings
 from gateway.simulation.library import Library
+from gateway.simulation.results import ResultFiles
 from gateway.simulation.runner import Runner
+from gateway.simulation.uploads import Uploads
 from gateway.store.store import Store
+from gateway.web.edge import Edge, add_request_id
+from gateway.web.limits import Rates
+from gateway.web.offers import Offers
+from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
 
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 

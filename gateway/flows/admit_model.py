@@ -4,12 +4,12 @@ import asyncio
 from pathlib import Path
 
 import structlog
+
 from gateway.errors import UPLOAD_PROBLEMS, StorageFull, UploadRefused, UploadsFull
+from gateway.flows.services import Services
 from gateway.simulation.intake import Refused
 from gateway.simulation.uploads import Invalid, Unloadable
 from gateway.store.records import Upload
-
-from gateway.flows.services import Services
 
 UNPAID_SECONDS = 7 * 24 * 3600  # what nobody paid to run leaves after it
 

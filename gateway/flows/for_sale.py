@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from gateway.domain.models import Model
-
 from gateway.flows.services import Services
 
 

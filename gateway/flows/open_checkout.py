@@ -4,12 +4,11 @@ from gateway.domain.models import Model
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
+from gateway.flows.for_sale import sold_as
 from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.services import Services
 from gateway.payments.challenge import status_url
 from gateway.payments.checkout import Checkout
-
-from gateway.flows.for_sale import sold_as
-from gateway.flows.services import Services
 
 # Stripe wants a session to live for at least 30 minutes. Counted from the quote's end, this holds whenever the session
 # is made, so that a retry may send the same bytes.

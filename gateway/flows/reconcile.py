@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
+
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
+from gateway.flows.admit_model import clear_uploads
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
+from gateway.flows.redeem_and_run import tell_run_ended
 from gateway.flows.refund import carry_out_refund
+from gateway.flows.services import Services
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
 from gateway.flows.settle_returns import StillHeld
 from gateway.store.money import Ending
 from gateway.store.records import Event
-
-from gateway.flows.admit_model import clear_uploads
-from gateway.flows.redeem_and_run import tell_run_ended
-from gateway.flows.services import Services
 
 EVERY_SECONDS = 60
 EVENTS_READ = "events"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+
+from gateway import __version__
 from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
 from gateway.domain.tokens import TokenState
@@ -23,15 +25,13 @@ from gateway.errors import (
     TokenInvalid,
 )
 from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
+from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
-from gateway.store.money import Ending, NewRun, Refused
-from gateway.store.records import Run
-
-from gateway import __version__
-from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.services import Services
 from gateway.simulation.runner import Outcome
+from gateway.store.money import Ending, NewRun, Refused
+from gateway.store.records import Run
 
 FREE_RESULT_SECONDS = 24 * 3600  # a free run without a key
 DAY = 24 * 3600

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gateway import __version__
 from gateway.domain.models import Model
 from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
-from gateway.simulation.results import Result, ResultFiles
-
-from gateway import __version__
 from gateway.simulation import description, intake
+from gateway.simulation.results import Result, ResultFiles
 from gateway.simulation.runner import Runner
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")

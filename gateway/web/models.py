@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from gateway.domain.models import Experiment, Model, Variable, did_you_mean
-from gateway.errors import InvalidRequest
-from gateway.simulation.signals import inputs_csv
-from gateway.web.answers import JsonResponse
-from gateway.web.requests import identify, read_headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.domain.models import Experiment, Model, Variable, did_you_mean
+from gateway.errors import InvalidRequest
 from gateway.flows.for_sale import uploads_of
 from gateway.flows.services import Services
 from gateway.simulation.library import search
+from gateway.simulation.signals import inputs_csv
+from gateway.web.answers import JsonResponse
+from gateway.web.requests import identify, read_headers
 from gateway.web.simulate import find_model
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
