@@ -74,7 +74,7 @@ async def receive(
     await _fill(loop, stream, raw)
     try:
         header = json.loads(raw.tobytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadFrame("the header is no JSON") from None
     if not isinstance(header, dict):
         raise BadFrame("the header is no object")

@@ -18,12 +18,11 @@ from typing import Any
 from gateway.domain import kpis
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
+from gateway.simulation import frame
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
 from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
-
-from gateway.simulation import frame
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
@@ -64,7 +63,7 @@ class Runner:
     async def start(self) -> None:
         """Probe what confinement this machine gives; see `level` and `missing`."""
         try:
-            probe = await Zygote.start("-", "probe")
+            probe = await Zygote.start("-", "probe", self._memory)
             await probe.close()
             self.missing = probe.missing
         except (ZygoteDied, OSError) as error:
@@ -177,7 +176,7 @@ class Runner:
         except ZygoteDied as error:
             failure = ModelCrashed(f"The model cannot be loaded: {_printable(str(error))}")
         except TimeoutError:
-            failure = SimulationTimeout("Loading the model did not end.")
+            failure = SimulationTimeout("Loading the model, or beginning a run of it, did not end.")
         failure.cpu_seconds = time.perf_counter() - begun
         raise failure
 
@@ -190,7 +189,7 @@ class Runner:
             if task is not None:
                 self._retire(self._zygotes.pop(key))
             self._make_room()
-            task = asyncio.create_task(Zygote.start(str(directory), key[1]))
+            task = asyncio.create_task(Zygote.start(str(directory), key[1], self._memory))
             self._zygotes[key] = task
         self._zygotes.move_to_end(key)
         zygote = await asyncio.shield(task)

@@ -1,6 +1,6 @@
 """Zygote: a confined process with one FMU loaded that forks one child per run. A script, started by zygotes.py.
 
-    python -I zygote.py <control descriptor> <directory of the unpacked FMU, or -> <kind> <uid if root>
+    python -I zygote.py <control descriptor> <directory of the unpacked FMU, or -> <kind> <uid if root> <memory, bytes>
 
 Three processes: this one stays outside as the keeper, which only waits and cleans up; the zygote proper is process 1 of
 its own namespaces, so that every run ends with it; each run is its child. Order matters throughout: namespaces need a
@@ -219,15 +219,20 @@ def _ended() -> Iterator[tuple[int, int, Any]]:
         yield pid, status, usage
 
 
+def _address_space(statm: int) -> int:
+    """Bytes that this process has mapped."""
+    return int(os.pread(statm, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def main() -> NoReturn:
-    descriptor, directory, kind, uid = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    directory, kind = sys.argv[2:4]
+    descriptor, uid, memory = int(sys.argv[1]), int(sys.argv[4]), int(sys.argv[5])
     missing = keep(descriptor)
     sandbox.silence()
     sandbox.only_descriptor(descriptor)
     alone = not missing
     import gc
     import json
-    import resource
     import socket
 
     control = socket.socket(fileno=descriptor)
@@ -248,13 +253,14 @@ def main() -> NoReturn:
         from gateway.simulation import exchange  # noqa: F401
 
     statm = os.open("/proc/self/statm", os.O_RDONLY)
+    sandbox.limit(**{"as": _address_space(statm) + 2 * memory})  # the library, and on top of it a run
     missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone)
     try:
         model = Loaded(directory, kind)
     except Exception as error:
         control.send(json.dumps({"missing": missing, "failed": str(error)[:MODEL_TEXT]}).encode())
         os._exit(0)
-    address_space = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+    address_space = _address_space(statm)
     os.close(statm)
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page

@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gateway.simulation import frame, progress
+from gateway.simulation import frame, progress, watch
 
 SCRIPT = Path(__file__).parent / "zygote.py"
 # Nothing of the gateway's environment: it holds the secrets. One thread, or namespaces could not be had.
@@ -26,7 +26,8 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS
 START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
 FAREWELL_SECONDS = 5.0  # it takes milliseconds; then its keeper is killed as well
 UCRED = struct.Struct("3i")  # pid, uid, gid
-REPORT_SECONDS = 5.0  # in which a zygote says how a killed run ended; one that does not is broken
+REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
+WATCH_SECONDS = 1.0  # between two looks at what a zygote does
 FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
 
 
@@ -42,6 +43,15 @@ class Ended:
     cpu: float
     rss: int
 
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> "Ended":
+        """Any of many errors if a model's constructor says it: nothing of it may surprise anybody later."""
+        os.waitstatus_to_exitcode(said["status"])
+        cpu, rss = float(said["cpu"]), int(said["rss"])
+        if not 0 <= cpu < 1e6 or rss < 0:
+            raise ValueError("no use of a process")
+        return cls(said["status"], cpu, rss)
+
 
 class Zygote:
     """One running zygote. `missing` is what its confinement lacks; `busy` the number of runs in it."""
@@ -55,17 +65,21 @@ class Zygote:
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._ended: dict[int, asyncio.Future[Ended | None]] = {}
+        self._watching: asyncio.TimerHandle | None = None
+        self._watched: watch.Sight | None = None
+        self._runs_begun = self._runs_then = 0
         self.missing: tuple[str, ...] = ()
         self.alive = True
 
     @classmethod
-    async def start(cls, directory: str, kind: str) -> "Zygote":
+    async def start(cls, directory: str, kind: str, memory_bytes: int) -> "Zygote":
         """Ready to run. ZygoteDied if the FMU cannot be loaded, TimeoutError if that does not end. Directory "-" only
-        probes the confinement."""
+        probes the confinement. `memory_bytes` is what loading may add, and each run."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), directory, kind, str(next(cls._uids))),
+                str(memory_bytes),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -78,34 +92,52 @@ class Zygote:
         zygote = cls(process, control)
         try:
             async with asyncio.timeout(START_SECONDS):
-                said = json.loads(await zygote._loop.sock_recv(control, 65536) or b'{"failed": "it crashed"}')
+                said = _hello(await zygote._loop.sock_recv(control, 65536))
+            if "failed" in said:
+                raise ZygoteDied(str(said["failed"]))
+            zygote.missing = tuple(map(str, said["missing"]))
+            zygote._watched = watch.look(process.pid)
+            if directory != "-" and (strange := watch.judge(zygote._watched, None, runs=0)):
+                raise ZygoteDied(strange)
         except BaseException:
             await zygote.close()
             raise
-        zygote.missing = tuple(said.get("missing", ()))
-        if "failed" in said:
-            await zygote.close()
-            raise ZygoteDied(said["failed"])
         zygote._loop.add_reader(control.fileno(), zygote._listen)
+        zygote._watching = zygote._loop.call_later(WATCH_SECONDS, zygote._watch)
         return zygote
+
+    def _watch(self) -> None:
+        """A library may have left something behind in it that works on: then it ends, and with it what it started."""
+        idle = not self.busy and self._runs_begun == self._runs_then
+        before, self._watched = self._watched, watch.look(self._process.pid)
+        self._runs_then = self._runs_begun
+        if watch.judge(self._watched, before if idle else None, runs=self.busy):
+            self.lose()
+        else:
+            self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
 
     @property
     def busy(self) -> int:
         return len(self._ended)
 
     async def open_run(self) -> "RunProcess":
-        """Fork a run: confined, waiting for its job. ZygoteDied if that fails; nothing of the model ran then."""
+        """Fork a run: confined, waiting for its job. ZygoteDied if that fails; nothing of the model ran then.
+        TimeoutError if it does not answer."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
-        run_id = next(self._ids)
+        run_id = self._runs_begun = next(self._ids)
         run = RunProcess(self, ours, self._loop.create_future())
         self._ended[run_id] = run.ended
         try:
             with theirs:
                 socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno(), run.progress])
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(REPORT_SECONDS):
                 await run.begin()
+        except TimeoutError:  # another one of it would not answer either
+            run.close()
+            self.lose()
+            raise
         except OSError as error:  # also when it does not read any more
             run.close()
             self.lose()
@@ -126,9 +158,9 @@ class Zygote:
             try:
                 said = json.loads(message)
                 future = self._ended.pop(said.pop("id"), None)
-                ended = Ended(**said)
-            except (ValueError, KeyError, TypeError, AttributeError):  # it ended, or a constructor took it over
-                self.lose()
+                ended = Ended.from_json(said)
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+                self.lose()  # it ended, or a constructor took it over
                 return
             if future is not None and not future.done():
                 future.set_result(ended)
@@ -137,6 +169,8 @@ class Zygote:
         """It died or does not answer: no more runs, and those in it are over."""
         if self.alive:
             self.alive = False
+            if self._watching is not None:
+                self._watching.cancel()
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
             self._signal(signal.SIGTERM)  # its keeper kills what is left
@@ -224,6 +258,17 @@ class RunProcess:
         if self.progress >= 0:
             os.close(self.progress)
             self.progress = -1
+
+
+def _hello(raw: bytes) -> dict[str, Any]:
+    """What a zygote says first: {"missing": [...]} or also "failed". ZygoteDied if it is neither, or none."""
+    try:
+        said = json.loads(raw)
+        if isinstance(said["missing"], list):
+            return dict(said)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise ZygoteDied("it said something else than it must" if raw else "it crashed")
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:
