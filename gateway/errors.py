@@ -20,7 +20,7 @@ GatewayError
 │   └── UploadsDisabled
 ├── MethodNotAllowed                    405
 ├── NotAcceptable                       406
-├── RunInProgress, RunFinished, AlreadyPaid  409
+├── RunInProgress, RunFinished, AlreadyPaid, PayInProgress  409
 ├── Gone                                410
 │   ├── QuoteExpired, ModelWithdrawn, ResultExpired
 │   ├── Consumed, Expired, Refunded, Revoked          what a purchase says of itself
@@ -320,6 +320,14 @@ class RunFinished(GatewayError):
 
     status = 409
     next_step = "GET run_url for the result."
+
+
+class PayInProgress(GatewayError):
+    """A request with this Idempotency-Key is being answered at this moment."""
+
+    status = 409
+    next_step = "Wait as long as Retry-After says and send the same request again: it gets the same answer."
+    retry_after = 1
 
 
 class AlreadyPaid(GatewayError):

@@ -16,11 +16,10 @@ from gateway.flows.live import LiveRun
 from gateway.flows.meter import Meter
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
-from gateway.simulation.results import ResultFiles
-from gateway.simulation.uploads import Uploads
-
 from gateway.simulation.library import Library
+from gateway.simulation.results import ResultFiles
 from gateway.simulation.runner import Runner
+from gateway.simulation.uploads import Uploads
 from gateway.store.store import Store
 
 T = TypeVar("T")
@@ -90,6 +89,7 @@ class Services:
     asked_at: dict[str, float] = field(default_factory=dict)  # by purchase: when Stripe was last asked
     news: News = field(default_factory=News)
     meter: Meter = field(default_factory=Meter)
+    paying: dict[tuple[str, str], str] = field(default_factory=dict)  # POST /pay under a key, now: digest
 
     def __post_init__(self) -> None:
         self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)

@@ -170,6 +170,8 @@ class Writer:
             raise result if isinstance(result, Exception) else sqlite3.OperationalError("the transaction is gone")
         if isinstance(result, Exception):
             db.execute("ROLLBACK TO operation")
+            if isinstance(result, sqlite3.OperationalError):  # a full disk need not end the transaction
+                result = _known_refusal(result) or result
         db.execute("RELEASE operation")
         return result
 
@@ -195,9 +197,14 @@ def _resolve(pairs: list[tuple["asyncio.Future[Any]", Any]]) -> None:
 
 def _refusal(error: Exception) -> Exception:
     """What a caller is told when a transaction could not begin or commit."""
+    return _known_refusal(error) or OutcomeUnknown()
+
+
+def _known_refusal(error: Exception) -> Exception | None:
+    """What a caller is told of an error of the database that left everything as it was; None if it may not have."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy("The database is busy.")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return StorageFull()
-    return OutcomeUnknown()
+    return None

@@ -147,6 +147,12 @@ SELECT * FROM run WHERE id = :id;
 -- What an Idempotency-Key was used for, unless it failed.
 SELECT * FROM run WHERE payer = :payer AND idem_key = :idem_key AND state IN ('running', 'succeeded');
 
+-- name: pay_answer(payer, idem_key)^
+SELECT digest, purchase_id FROM pay_answer WHERE payer = :payer AND idem_key = :idem_key;
+
+-- name: keep_pay_answer(payer, idem_key, digest, purchase_id, now)!
+INSERT INTO pay_answer(payer, idem_key, digest, purchase_id, at) VALUES (:payer, :idem_key, :digest, :purchase_id, :now);
+
 -- name: running_runs()
 SELECT id FROM run WHERE state = 'running' ORDER BY started_at;
 

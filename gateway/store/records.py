@@ -75,6 +75,14 @@ class Order:
         return Money(self.amount, self.currency)
 
 
+@dataclass(frozen=True, slots=True)
+class PayAnswer:
+    """A row of pay_answer: which purchase was given under an Idempotency-Key, and for which request."""
+
+    digest: str
+    purchase_id: str
+
+
 def purchase_of(row: sqlite3.Row) -> Purchase:
     return Purchase(**{**dict(row), "state": PurchaseState(row["state"])})
 

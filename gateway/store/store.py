@@ -3,20 +3,23 @@
 import asyncio
 import os
 import sqlite3
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
+
 from gateway.domain.accounts import ApiKey
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token, TokenState
+from gateway.store import money, returns
+from gateway.store.alarms import Alarms
 from gateway.store.connection import BUSY_TIMEOUT_MS, Writer, connect, migrate, queries, require_schema
 from gateway.store.lock import own
 from gateway.store.money import Ending, NewRun
 from gateway.store.records import (
     Event,
     Order,
+    PayAnswer,
     Run,
     Upload,
     event_of,
@@ -28,26 +31,7 @@ from gateway.store.records import (
 )
 from gateway.store.returns import Unmatched
 
-from gateway.store import money, returns
-
 INVARIANTS = Path(__file__).parent / "invariants.sql"
-
-
-@dataclass(frozen=True, slots=True)
-class Alarms:
-    """Counts of what somebody should look at; all zero is well."""
-
-    dead_events: int
-    late_events: int
-    failed_refunds: int
-    unmatched: int
-    late_orders: int
-    dead_orders: int
-
-    @property
-    def raised(self) -> dict[str, int]:
-        """Name in words → count, of those that are not zero."""
-        return {name.replace("_", " "): count for name, count in asdict(self).items() if count}
 
 
 class Store:
@@ -118,6 +102,10 @@ class Store:
         row = queries.run_by_key(self._read, payer=payer, idem_key=idem_key)
         return run_of(row) if row else None
 
+    def pay_answer(self, payer: str, idem_key: str) -> PayAnswer | None:
+        row = queries.pay_answer(self._read, payer=payer, idem_key=idem_key)
+        return PayAnswer(**dict(row)) if row else None
+
     def api_key(self, key_hash: str) -> ApiKey | None:
         row = queries.key_by_hash(self._read, hash=key_hash)
         return ApiKey(row["id"], row["account_id"], row["revoked_at"]) if row else None
@@ -172,6 +160,10 @@ class Store:
     async def revoke_key(self, key_id: str, account_id: str, *, now: int) -> bool:
         row = await self.write(lambda db: queries.revoke_key(db, id=key_id, account_id=account_id, now=now))
         return row is not None
+
+    async def keep_pay_answer(self, payer: str, idem_key: str, *, digest: str, purchase_id: str, now: int) -> None:
+        fields = {"payer": payer, "idem_key": idem_key, "digest": digest, "purchase_id": purchase_id}
+        await self.write(lambda db: queries.keep_pay_answer(db, **fields, now=now))
 
     # Money.
 
@@ -280,15 +272,6 @@ class Store:
 
     async def alarms(self, now: int) -> Alarms:
         return Alarms(**dict((await self.scan("alarms", now=now))[0]))
-
-
-def alarms_of(path: Path, now: int) -> Alarms:
-    """The alarms of a database, for who is not its gateway."""
-    db = connect(path, readonly=True)
-    try:
-        return Alarms(**dict(queries.alarms(db, now=now)))
-    finally:
-        db.close()
 
 
 def violations(path: Path) -> list[str]:

@@ -23,7 +23,7 @@ async def create(request: Request) -> Response:
     assert isinstance(body, KeysBody)
     headers = read_headers(request.scope)
     address = client_address(request.scope, headers, services.settings.trusted_proxies)
-    within(request.app.state.rates.keys, address, "new keys")
+    within(request.scope, request.app.state.rates.keys, address, "new keys")
     secret = base64.urlsafe_b64encode(services.random_bytes(KEY_BYTES)).rstrip(b"=").decode()
     api_key = KEY_PREFIX + secret
     account_id, key_id = services.new_id("acc"), services.new_id("key")

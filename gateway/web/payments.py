@@ -3,11 +3,12 @@
 import hmac
 import math
 from typing import Any
-from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote, read_quote
-from gateway.domain.requests import PayBody, parse
 from gateway.domain.statements import Kind
 from gateway.domain.tokens import TokenState, sign_token
 from gateway.errors import (
@@ -21,21 +22,16 @@ from gateway.errors import (
     Revoked,
 )
 from gateway.flows.entitlements import run_url
+from gateway.flows.open_checkout import open_checkout, payable
 from gateway.flows.receive_webhook import receive_webhook
+from gateway.flows.services import Services
 from gateway.flows.settle_purchase import follow_purchase
-from gateway.payments.challenge import iso, status_url
+from gateway.payments.challenge import iso
 from gateway.payments.webhook import verify
-from gateway.settings import Settings
+from gateway.web import pages
 from gateway.web.answers import JsonResponse
 from gateway.web.limits import within_checkouts
 from gateway.web.requests import Sender, client_address, identify, read_body, read_headers
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-
-from gateway.flows.open_checkout import new_quote, open_checkout, payable
-from gateway.flows.services import Services
-from gateway.web import pages
-from gateway.web.simulate import find_model
 
 NO_STORE = {"cache-control": "no-store"}
 LONGEST_WAIT_SECONDS = 25  # shorter than the idle timeouts of the proxies in front of us
@@ -46,50 +42,7 @@ COOKIE_SECONDS_PAST_CHECKOUT = 24 * 3600
 PREFETCH_HEADERS = ("purpose", "sec-purpose", "x-moz", "x-purpose")
 
 
-async def pay(request: Request) -> Response:
-    """POST /pay: the eager way, for who wants Stripe's URL at once."""
-    services: Services = request.app.state.services
-    headers = read_headers(request.scope)
-    sender = identify(services, headers)
-    body = parse(PayBody, await read_body(request.receive, services.settings.max_body_kib * 1024))
-    assert isinstance(body, PayBody)
-    for field in ("success_url", "cancel_url"):
-        _check_redirect(getattr(body, field), field, services.settings)
-    quote = await _quote_to_pay(services, body, sender)
-    address = client_address(request.scope, headers, services.settings.trusted_proxies)
-    if services.store.purchase(quote.purchase_id) is None:
-        within_checkouts(request.app.state.rates, address)
-    purchase = await open_checkout(
-        services,
-        quote,
-        success_url=body.success_url,
-        cancel_url=body.cancel_url,
-        reuse=body.fmu_id is not None and sender.account_id is not None,
-    )
-    session_id = purchase.quote.session_id(services.statements)
-    answer = {
-        "checkout_url": payable(services, purchase),
-        "session_id": session_id,
-        "stripe_session_id": purchase.stripe_session_id,
-        "amount": purchase.price.amount,
-        "currency": purchase.currency,
-        "status_url": status_url(services.settings.base_url, session_id),
-        "expires_at": iso(purchase.expires_at),
-        "fmu_id": purchase.fmu_id,
-    }
-    return JsonResponse(answer, headers=NO_STORE)
-
-
-async def _quote_to_pay(services: Services, body: PayBody, sender: Sender) -> Quote:
-    if (body.session_id is None) == (body.fmu_id is None):
-        raise InvalidRequest("Send either session_id (of your 402) or fmu_id.", field="session_id")
-    if body.fmu_id is not None:
-        model = await find_model(services, body.fmu_id, sender.account_id)
-        return new_quote(services, model, sender.account_id)
-    return _claimed(services, body.session_id or "", sender)
-
-
-def _claimed(services: Services, session_id: str, sender: Sender) -> Quote:
+def claimed(services: Services, session_id: str, sender: Sender) -> Quote:
     """The quote of a session id, to who may collect it. PurchaseNotFound to everyone else, whatever the reason."""
     quote = read_quote(services.statements, Kind.CLAIM, session_id)
     if quote is None and session_id.startswith("cs_") and sender.account_id is not None:
@@ -100,33 +53,6 @@ def _claimed(services: Services, session_id: str, sender: Sender) -> Quote:
     if quote.account_id is not None and quote.account_id != sender.account_id:
         raise PurchaseNotFound()
     return quote
-
-
-def _check_redirect(url: str | None, field: str, settings: Settings) -> None:
-    """A caller may send the buyer's browser only to hosts that the operator named."""
-    if url is None:
-        return
-    detail = None
-    if len(url) > URL_LENGTH:
-        detail = f"{field} is longer than {URL_LENGTH} characters."
-    elif not url.isprintable() or any(c.isspace() or c == "\\" for c in url):
-        detail = f"{field} has a character that no URL has."
-    else:
-        try:
-            parts = urlsplit(url)
-            host, own = parts.netloc.lower(), settings.own_host.lower()
-        except ValueError:
-            raise InvalidRequest(f"{field} is no URL.", field=field) from None
-        own_origin = host == own and parts.scheme == urlsplit(settings.base_url).scheme
-        if "@" in host:
-            detail = f"{field} must not carry user info."
-        elif not own_origin and parts.scheme != "https":
-            detail = f"{field} must begin with https://."
-        elif not own_origin and host not in {own, *(h.lower() for h in settings.redirect_hosts)}:
-            allowed = ", ".join(dict.fromkeys((settings.own_host, *settings.redirect_hosts)))
-            detail = f"{field} may only lead to: {allowed}."
-    if detail:
-        raise InvalidRequest(detail, field=field)
 
 
 async def checkout(request: Request) -> Response:
@@ -143,7 +69,7 @@ async def checkout(request: Request) -> Response:
     begun = services.store.purchase(quote.purchase_id)
     if begun is None:
         address = client_address(request.scope, read_headers(request.scope), services.settings.trusted_proxies)
-        within_checkouts(request.app.state.rates, address)
+        within_checkouts(request.scope, request.app.state.rates, address)
     elif begun.state is not PurchaseState.NEW:
         await follow_purchase(services, quote.purchase_id, 0)
     purchase = await open_checkout(services, quote)
@@ -172,7 +98,7 @@ async def status(request: Request) -> Response:
     """GET /payments/checkout/{session_id}: what became of a quote, and its token. `?wait=25` holds the answer."""
     services: Services = request.app.state.services
     sender = identify(services, read_headers(request.scope))
-    quote = _claimed(services, request.path_params["session_id"], sender)
+    quote = claimed(services, request.path_params["session_id"], sender)
     purchase = await follow_purchase(services, quote.purchase_id, _wait_seconds(request))
     if purchase is None and services.now() >= quote.expires_at:
         raise Expired()

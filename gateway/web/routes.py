@@ -3,13 +3,13 @@
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.web import keys, models, pages, payments, problems, runs, site
+from gateway.web import keys, models, pages, pay, payments, problems, runs, site
 from gateway.web.simulate import Simulate
 
 SIMULATE = Simulate()
 ROUTES = [
     Route("/simulate", SIMULATE, methods=["POST"]),
-    Route("/pay", payments.pay, methods=["POST"]),
+    Route("/pay", pay.pay, methods=["POST"]),
     Route("/checkout/{quote}", payments.checkout),
     Route("/payments/checkout/{session_id}", payments.status),
     Route("/payments/success", payments.success),

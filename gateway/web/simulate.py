@@ -68,7 +68,7 @@ class Simulate:
         else:
             if sender.account_id is None or services.settings.stripe_enabled:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
-                within(state.rates.free_runs, address, "free runs")
+                within(scope, state.rates.free_runs, address, "free runs")
             REQUEST_ID.set(scope["request_id"])
             finished = await run_free(services, plan, sender.account_id, key)
         response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
@@ -77,7 +77,7 @@ class Simulate:
 
 def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapping[bytes, str]) -> None:
     if services.settings.quotes_per_second:
-        within(rates.quotes, client_address(scope, headers, services.settings.trusted_proxies), "quotes")
+        within(scope, rates.quotes, client_address(scope, headers, services.settings.trusted_proxies), "quotes")
 
 
 async def find_model(services: Services, fmu_id: str, account_id: str | None, token: str | None = None) -> Model:

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.errors import InvalidRequest, NotAcceptable, RateLimited
 from gateway.simulation.results import ARROW, CSV, JSON, PARQUET
-from gateway.web.limits import Rate, within
+from gateway.flows.rates import Rate
+from gateway.web.limits import within
 from gateway.web.requests import client_address, idempotency_key, negotiate
 
 
@@ -61,15 +62,15 @@ def test_an_idempotency_key_is_printable_and_not_too_long(key: str) -> None:
 
 
 def test_a_rate_gives_so_many_at_once_and_then_says_how_long_to_wait() -> None:
-    rate = Rate(3, 60)
+    rate = Rate("things", 3, 60)
     assert [rate.wait("a") for _ in range(3)] == [0.0] * 3
     assert 0 < rate.wait("a") <= 20
     assert rate.wait("b") == 0.0
     with pytest.raises(RateLimited) as refusal:
-        within(rate, "a", "things")
+        within({"answer_headers": []}, rate, "a", "things")
     assert 1 <= (refusal.value.retry_after or 0) <= 20
 
 
 def test_zero_is_no_limit() -> None:
-    rate = Rate(0, 60)
+    rate = Rate("things", 0, 60)
     assert [rate.wait("a") for _ in range(1000)] == [0.0] * 1000
