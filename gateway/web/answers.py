@@ -83,18 +83,35 @@ async def result_response(services: Services, run: Run, media_type: str, *, repl
     return Response(raw, media_type=media_type, headers=headers)
 
 
+def accepted_response(services: Services, run: Run) -> Response:
+    """202 to who does not wait for the run. A free run without a key comes with what reads it."""
+    body = {"run_id": run.id, "status": RunState.RUNNING, "fmu_id": run.fmu_id, **_addresses(services, run)}
+    if run.token_id is None and run.account_id is None:
+        body["run_token"] = sign_run_token(services, run.id)
+    headers = {"location": body["run_url"], "preference-applied": "respond-async", "retry-after": "1"}
+    return JsonResponse(body, status_code=202, headers={"cache-control": "no-store", **headers})
+
+
 def unfinished_response(services: Services, run: Run) -> Response:
     """A run that has no result: still running, or failed and not charged."""
     if run.state is RunState.RUNNING:
-        body = {"run_id": run.id, "status": "running", "run_url": run_url(services, run.id)}
-        return JsonResponse(body, status_code=202, headers={"retry-after": "1", "cache-control": "no-store"})
-    problem = every_problem().get(run.code or "", RunFailed)
-    failed: dict[str, Any] = {
-        "run_id": run.id,
-        "status": "failed",
-        "charged": services.store.captured(run.id),
-        "code": run.code or problem.code,
-        "detail": run.detail or "",
-        "next_step": problem.next_step,
-    }
-    return JsonResponse(failed, headers={"cache-control": "no-store"})
+        headers = {"retry-after": "1", "cache-control": "no-store"}
+        return JsonResponse(run_state(services, run), status_code=202, headers=headers)
+    return JsonResponse(run_state(services, run), headers={"cache-control": "no-store"})
+
+
+def run_state(services: Services, run: Run) -> dict[str, Any]:
+    """How a run stands, without its result: where to ask again, whether it was charged, why it failed."""
+    said: dict[str, Any] = {"run_id": run.id, "status": run.state, **_addresses(services, run)}
+    if run.state is RunState.RUNNING:
+        return said
+    said["charged"] = services.store.captured(run.id)
+    if run.state is RunState.FAILED:
+        problem = every_problem().get(run.code or "", RunFailed)
+        said |= {"code": run.code or problem.code, "detail": run.detail or "", "next_step": problem.next_step}
+    return said
+
+
+def _addresses(services: Services, run: Run) -> dict[str, str]:
+    url = run_url(services, run.id)
+    return {"run_url": url, "events_url": f"{url}/events"}

@@ -14,7 +14,15 @@ from gateway.flows.services import Services
 from gateway.simulation.results import JSON, MEDIA_TYPES
 
 BEARERS = (PREFIX[Kind.TOKEN], PREFIX[Kind.RUN])
-HEADERS = (b"authorization", b"x-api-key", b"payment-token", b"idempotency-key", b"accept", b"x-forwarded-for")
+HEADERS = (
+    b"authorization",
+    b"x-api-key",
+    b"payment-token",
+    b"idempotency-key",
+    b"accept",
+    b"prefer",
+    b"x-forwarded-for",
+)
 IDEMPOTENCY_KEY_LENGTH = 255  # as Stripe's
 
 
@@ -78,6 +86,12 @@ def idempotency_key(headers: Mapping[bytes, str]) -> str | None:
             f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_LENGTH} printable characters.", field="Idempotency-Key"
         )
     return key
+
+
+def wants_no_wait(headers: Mapping[bytes, str]) -> bool:
+    """Prefer: respond-async (RFC 7240, section 4.1)."""
+    preferences = (part.split(";")[0].strip().lower() for part in headers.get(b"prefer", "").split(","))
+    return "respond-async" in preferences
 
 
 def negotiate(accept: str | None) -> str:

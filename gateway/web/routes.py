@@ -3,7 +3,7 @@
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.web import keys, models, pages, pay, payments, problems, runs, site
+from gateway.web import events, keys, models, pages, pay, payments, problems, runs, site
 from gateway.web.simulate import Simulate
 
 SIMULATE = Simulate()
@@ -16,6 +16,8 @@ ROUTES = [
     Route("/payments/cancelled", payments.cancelled),
     Route("/webhooks/stripe", payments.webhook, methods=["POST"]),
     Route("/runs/{run_id}", runs.run),
+    Route("/runs/{run_id}", events.cancel, methods=["DELETE"]),
+    Route("/runs/{run_id}/events", events.events),
     Route("/runs/{run_id}/result.{form}", runs.result),
     Route("/runs/{run_id}/plot.svg", runs.plot),
     Route("/library", models.library),

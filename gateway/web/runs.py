@@ -20,7 +20,7 @@ FORMS = {"csv": CSV, "arrow": ARROW, "parquet": PARQUET}
 
 async def run(request: Request) -> Response:
     """GET /runs/{run_id}: the answer of POST /simulate again, or how the run stands."""
-    services, found = _readable(request)
+    services, found = readable(request)
     if found.state is not RunState.SUCCEEDED:
         return unfinished_response(services, found)
     return await result_response(services, found, negotiate(request.headers.get("accept")))
@@ -28,7 +28,7 @@ async def run(request: Request) -> Response:
 
 async def result(request: Request) -> Response:
     """GET /runs/{run_id}/result.csv, .arrow, .parquet."""
-    services, found = _readable(request)
+    services, found = readable(request)
     media_type = FORMS.get(request.path_params["form"])
     if media_type is None:
         raise RunNotFound(f"A result is there as {', '.join(FORMS)}.")
@@ -41,7 +41,7 @@ async def result(request: Request) -> Response:
 
 async def plot(request: Request) -> Response:
     """GET /runs/{run_id}/plot.svg."""
-    services, found = _readable(request)
+    services, found = readable(request)
     _check_finished(services, found)
     stored = await read_result(services, found)
     svg = await asyncio.to_thread(
@@ -62,7 +62,8 @@ def _check_finished(services: Services, found: Run) -> None:
         raise RunNotFound("This run failed, so it has no result. It was not charged.")
 
 
-def _readable(request: Request) -> tuple[Services, Run]:
+def readable(request: Request) -> tuple[Services, Run]:
+    """The run of the address, to the account, the token or the run token that may read it. RunNotFound otherwise."""
     services: Services = request.app.state.services
     sender = identify(services, read_headers(request.scope))
     found = services.store.run(request.path_params["run_id"])

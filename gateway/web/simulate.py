@@ -10,12 +10,21 @@ from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
-from gateway.web.answers import JsonResponse, result_response
+from gateway.web.answers import JsonResponse, accepted_response, result_response
 from gateway.web.edge import REQUEST_ID
 from gateway.web.limits import Rates, within
 from gateway.web.offers import price_text
 from gateway.web.problems import PROBLEM, send_bytes
-from gateway.web.requests import Sender, client_address, idempotency_key, identify, negotiate, read_body, read_headers
+from gateway.web.requests import (
+    Sender,
+    client_address,
+    idempotency_key,
+    identify,
+    negotiate,
+    read_body,
+    read_headers,
+    wants_no_wait,
+)
 from starlette.types import Receive, Scope, Send
 
 from gateway.flows.for_sale import model_for, sold_as
@@ -34,7 +43,7 @@ class Simulate:
         services: Services = state.services
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
-        key = idempotency_key(headers)
+        key, wait = idempotency_key(headers), not wants_no_wait(headers)
         sender = identify(services, headers)
         body = parse(SimulateBody, await read_body(receive, services.settings.max_body_kib * 1024))
         assert isinstance(body, SimulateBody)
@@ -61,7 +70,7 @@ class Simulate:
             return
         if price.micros and token is not None:
             try:
-                finished = await redeem_and_run(services, plan, token, key, sender.account_id)
+                finished = await redeem_and_run(services, plan, token, key, sender.account_id, wait=wait)
             except Offer as refusal:
                 refusal.fields |= state.offers.fields(model, sender.account_id)
                 raise
@@ -70,8 +79,11 @@ class Simulate:
                 address = client_address(scope, headers, services.settings.trusted_proxies)
                 within(scope, state.rates.free_runs, address, "free runs")
             REQUEST_ID.set(scope["request_id"])
-            finished = await run_free(services, plan, sender.account_id, key)
-        response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
+            finished = await run_free(services, plan, sender.account_id, key, wait=wait)
+        if wait or finished.replayed:
+            response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
+        else:
+            response = accepted_response(services, finished.run)
         await response(scope, receive, send)
 
 
