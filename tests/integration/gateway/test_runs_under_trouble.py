@@ -1,0 +1,117 @@
+"""Trouble while runs go on: many at once, a reconciler beside them, a disk that is full, a clock that is wrong."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from harness import BALL, SLOW, Bought, Gateway, problem, until
+
+from gateway.store.connection import connect
+
+Start = Callable[..., Gateway]
+
+
+def state_of(gateway: Gateway, bought: Bought) -> str:
+    return str(gateway.rows("SELECT state FROM token WHERE id = ?", gateway.purchase_id(bought))[0]["state"])
+
+
+def test_the_reconciler_takes_no_living_run_for_an_orphan(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    bought = gateway.buy(SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gateway.simulate, SLOW, bought.token)
+        until(lambda: state_of(gateway, bought) == "held", "the hold")
+        gateway.reconcile()
+        assert state_of(gateway, bought) == "held"
+        assert running.result().status_code == 200
+
+
+def fill(gateway: Gateway) -> Callable[[], None]:
+    """The database may not grow any more; what to call to make room again."""
+
+    def limit(pages: int) -> None:
+        gateway.call(lambda s: s.store.write(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchone()))
+
+    limit(gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA page_count").fetchone()[0])))
+    return lambda: limit(1_000_000)
+
+
+def test_a_full_disk_refuses_before_any_hold_and_is_left_behind(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    bought = [gateway.buy() for _ in range(30)]
+    room = fill(gateway)
+    answers = [gateway.simulate(BALL, b.token) for b in bought]  # some still fit into the pages that are there
+    refused = [(b, a) for b, a in zip(bought, answers, strict=True) if a.status_code != 200]
+    assert refused, "the disk was not full"
+    for one, answer in refused:
+        if answer.json()["code"] == "outcome_unknown":  # held before it was full: its capture is made up for
+            assert state_of(gateway, one) == "held"
+        else:
+            problem(answer, 507, "storage_full")
+            assert state_of(gateway, one) == "ready"
+    quotes = [gateway.quote() for _ in range(30)]  # stored nowhere, so still given
+    opened = [gateway.http.get(quote["checkout_url"]) for quote in quotes]
+    problem(opened[-1], 507, "storage_full")
+    assert gateway.violations() == []
+    room()
+    gateway.reconcile()
+    for one, answer in refused:
+        if answer.json()["code"] == "outcome_unknown":
+            problem(gateway.status(one.session_id), 410, "consumed")
+        else:
+            assert gateway.simulate(BALL, one.token).status_code == 200
+    assert gateway.open(quotes[-1])
+
+
+def test_a_webhook_that_cannot_be_stored_is_not_taken_and_comes_again(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    quote = gateway.quote()
+    session = gateway.open(quote)
+    with closing(connect(gateway.settings.database_path)) as other:
+        gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=50")))
+        other.execute("BEGIN IMMEDIATE")
+        paid = gateway.stripe.pay(session)
+        statuses = [attempt["status"] for delivery in paid["webhooks"] for attempt in delivery["attempts"]]
+        assert set(statuses) == {503}
+        other.execute("ROLLBACK")
+    gateway.stripe.flush()
+    assert gateway.rows("SELECT state FROM purchase") == [{"state": "paid"}]
+    assert gateway.simulate(BALL, gateway.collect(quote["session_id"])).status_code == 200
+
+
+def test_a_database_locked_by_another_process_is_busy_and_then_works(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    bought = gateway.buy()
+    gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=50")))
+    with closing(connect(gateway.settings.database_path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        busy = gateway.simulate(BALL, bought.token)
+        problem(busy, 503, "busy")
+        assert int(busy.headers["retry-after"]) >= 1
+        assert gateway.status(bought.session_id).json()["payment_token"] == bought.token  # reading goes on
+        other.execute("ROLLBACK")
+    assert gateway.simulate(BALL, bought.token).status_code == 200
+
+
+@pytest.mark.parametrize("back", [120, 3600, 40 * 24 * 3600])
+def test_a_clock_that_steps_back_loses_nothing(open_gateway: Start, back: int) -> None:
+    gateway = open_gateway()
+    spent, ready, opened = gateway.buy(), gateway.buy(), gateway.quote()
+    session = gateway.open(opened)
+    first = gateway.simulate(BALL, spent.token, headers={"idempotency-key": "k"})
+    gateway.later(-back)
+    again = gateway.simulate(BALL, spent.token, headers={"idempotency-key": "k"})
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    assert gateway.collect(ready.session_id) == ready.token
+    gateway.stripe.pay(session)  # its signature is dated in our future now: refused, and found by asking
+    gateway.ask_again()
+    late = gateway.collect(opened["session_id"])
+    gateway.reconcile()
+    assert state_of(gateway, ready) == "ready"
+    for token in (ready.token, late):
+        assert gateway.simulate(BALL, token).status_code == 200
+    gateway.later(back)
+    gateway.stripe.flush()
+    gateway.reconcile()
+    assert gateway.rows("SELECT state, count(*) AS n FROM token GROUP BY state") == [{"state": "spent", "n": 3}]
