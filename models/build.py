@@ -1,4 +1,4 @@
-"""Build every model's FMU for both platforms, byte for byte the same each time; run by models/build.
+"""Build every FMU and the native loop for both platforms, byte for byte the same each time; run by models/build.
 
     models/build [Name ...]     build all, or the named ones, into the repository
     models/build --check        build into a temporary directory and compare; exit 1 where the bytes differ
@@ -6,13 +6,18 @@
 The compiler is zig's clang (PyPI: ziglang), which cross-compiles and links against a chosen glibc on any host.
 """
 
+import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import fmpy
 from describe import build_description, fmi2_xml, fmi3_xml, page
@@ -40,16 +45,19 @@ FLAGS = [
     "-fno-sanitize=all",  # zig's default would trap
     "-fno-stack-protector", "-Wl,--build-id=none",
 ]  # fmt: skip
+# The loop of gateway/simulation/loops.py, without any C library: the system's is not always glibc.
+NATIVE = ROOT / "gateway" / "simulation" / "native"
+FREESTANDING = ("-nostdlib", "-ffreestanding")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment
 
 
-def compile_library(sources: Path, names: list[str], arch: str) -> bytes:
+def compile_library(sources: Path, names: list[str], arch: str, more: Sequence[str] = ("-lm",)) -> bytes:
     """One shared object from `names` in `sources`. CalledProcessError, with the compiler's words on stderr."""
     library = sources.parent / f"{arch}.so"
     command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-gnu.{GLIBC}", *FLAGS]
     # zig wants a place for its compiled glibc; $HOME may be missing, .venv never is.
     environment = {"ZIG_GLOBAL_CACHE_DIR": os.path.join(sys.prefix, "zig-cache"), **os.environ}
-    command += ["-I", str(HEADERS), "-o", str(library), *names, "-lm"]
+    command += ["-I", str(HEADERS), "-o", str(library), *names, *more]
     subprocess.run(command, cwd=sources, env=environment, check=True)  # noqa: S603
     return library.read_bytes()
 
@@ -78,7 +86,7 @@ def contents(d: Description, folder: Path) -> dict[str, bytes]:
     return files
 
 
-def write_fmu(path: Path, files: dict[str, bytes]) -> None:
+def write_fmu(path: IO[bytes], files: dict[str, bytes]) -> None:
     """Zip without compression: deflate's bytes differ between versions of zlib, and git and wheels compress anyway."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
@@ -88,29 +96,47 @@ def write_fmu(path: Path, files: dict[str, bytes]) -> None:
             archive.writestr(entry, files[name])
 
 
+def fmu(table: Path) -> bytes:
+    out = io.BytesIO()
+    write_fmu(out, contents(read(table), table.parent))
+    return out.getvalue()
+
+
+def stepper(arch: str) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        sources = Path(directory) / "sources"
+        shutil.copytree(NATIVE, sources, ignore=shutil.ignore_patterns("*.so"))
+        return compile_library(sources, ["stepper.c"], arch, FREESTANDING)
+
+
+def targets() -> Mapping[Path, Callable[[], bytes]]:
+    """What is committed, and how it is made."""
+    tables = [table for folder in COLLECTIONS for table in sorted(folder.glob("*.toml"))]
+    made = {COLLECTIONS[t.parent] / f"{t.stem}.fmu": partial(fmu, t) for t in tables}
+    return made | {NATIVE / f"stepper-{arch}.so": partial(stepper, arch) for arch in PLATFORMS}
+
+
 def main(arguments: list[str]) -> int:
     check = "--check" in arguments
     wanted = {a for a in arguments if a != "--check"}
-    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(os.cpu_count()) as pool:
+    made = {path: make for path, make in targets().items() if not wanted or path.stem in wanted}
+    if unknown := wanted - {path.stem for path in made}:
+        print(f"no such model: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
 
-        def build(table: Path) -> tuple[Path, bool]:
-            committed = COLLECTIONS[table.parent] / f"{table.stem}.fmu"
-            built = Path(directory) / committed.name
-            write_fmu(built, contents(read(table), table.parent))
-            same = committed.exists() and committed.read_bytes() == built.read_bytes()
-            if not (same or check):
-                committed.parent.mkdir(parents=True, exist_ok=True)
-                committed.write_bytes(built.read_bytes())
-            return committed, same
+    def build(path: Path) -> bool:
+        raw = made[path]()
+        same = path.exists() and path.read_bytes() == raw
+        if not (same or check):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(raw)
+        return same
 
-        tables = [t for folder in COLLECTIONS for t in sorted(folder.glob("*.toml")) if not wanted or t.stem in wanted]
-        if wanted - {t.stem for t in tables}:
-            print(f"no such model: {', '.join(sorted(wanted - {t.stem for t in tables}))}", file=sys.stderr)
-            return 2
-        results = list(pool.map(build, tables))
-    for path, same in results:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = dict(zip(made, pool.map(build, made), strict=True))
+    for path, same in results.items():
         print(f"{'same' if same else 'DIFFERS' if check else 'built'}  {path.relative_to(ROOT)}")
-    return 1 if check and not all(same for _, same in results) else 0
+    return 1 if check and not all(results.values()) else 0
 
 
 if __name__ == "__main__":

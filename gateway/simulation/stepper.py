@@ -1,4 +1,4 @@
-"""Stepping: a co-simulation FMU from row to row, by raw calls on the library that FMPy bound, into numpy buffers.
+"""Stepping: a co-simulation FMU from start to end, by raw calls on the library that FMPy bound, into numpy buffers.
 
 Runs in the confined child only. It does what fmpy.simulate_fmu does (FMI 2.0.5, section 4.2; FMI 3.0.2, section 4.2),
 value for value, and differs where FMPy is wrong: times are start + i·step exactly and the last row stands exactly at
@@ -8,19 +8,21 @@ freeInstance is called: the process is single-use, and a model that hangs there 
 
 import ctypes
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from fmpy.simulation import apply_start_values, settable_in_initialization_mode, settable_in_instantiated
 from numpy.typing import NDArray
 
+from gateway.simulation import loops
+from gateway.simulation.loops import OK, WARNING, End, Loop, Port, Why
+
 Job = Mapping[str, Any]
 Times = NDArray[np.float64]
 
-WARNING, DISCARD = 1, 2  # fmi2Status, fmi3Status: what is above a warning is no result
+DISCARD = 2  # fmi2Status
 FMI2_LAST_SUCCESSFUL_TIME, FMI2_TERMINATED = 2, 3
 SAME = 1e-9  # relative; nearer than this, two times are one (math.isclose, as FMPy uses it)
 TOOK = 1e-6  # relative; a model may have converted the unit of a start value to and fro
@@ -79,18 +81,6 @@ def sample(signal: Job, times: Times, *, linear: bool) -> Times:
     return values
 
 
-@dataclass
-class Port:
-    """One getter or setter over a buffer of (rows, values): row i stands at address + i·width."""
-
-    call: Callable[..., int]  # of an address, and in FMI 3 of the number of values
-    buffer: NDArray[Any]
-    address: int
-    width: int
-    values: int
-    kept: Any  # the value references, which the bound call points into
-
-
 class Stepper:
     """One instantiated FMI 2.0 or 3.0 co-simulation FMU and what to do with it."""
 
@@ -108,7 +98,7 @@ class Stepper:
         """Times, and one 1-D array for each scalar or array element of job["record"], in that order."""
         self._initialize()
         self._move(self.records, 0)
-        rows = (self._step_fmi2 if self.is_fmi2 else self._step_fmi3)(self.times.tolist())
+        rows = self._ended(loops.go(self._loop()))
         columns: dict[str, list[NDArray[Any]]] = {}
         by_kind = self._by_kind(self.outputs.values())
         for port, group in zip(self.records, by_kind.values(), strict=True):
@@ -125,20 +115,20 @@ class Stepper:
 
     def _port(self, verb: str, kind: tuple[str, str], variables: Sequence[Any]) -> Port:
         name, dtype = kind
-        values = sum(map(size, variables))
-        buffer = np.empty((len(self.times), values), dtype)
+        buffer = np.empty((len(self.times), sum(map(size, variables))), dtype)
         references = (ctypes.c_uint * len(variables))(*(v.valueReference for v in variables))
-        tail = () if self.is_fmi2 else (ctypes.c_size_t,)
-        shape = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, *tail)
-        function = self._function(f"{verb}{name}", *shape)
-        call = partial(function, self.fmu.component, ctypes.addressof(references), len(references))
-        return Port(call, buffer, buffer.ctypes.data, buffer.strides[0], values, references)
+        return Port(self._address(f"{verb}{name}"), self.is_fmi2, self.fmu.component, references, buffer)
 
-    def _function(self, name: str, *arguments: Any) -> Callable[..., int]:
-        full = f"fmi{2 if self.is_fmi2 else 3}{name}"
+    def _address(self, function: str) -> int:
+        full = f"fmi{2 if self.is_fmi2 else 3}{function}"
         address = ctypes.cast(getattr(self.fmu.dll, full), ctypes.c_void_p).value
         assert address is not None
-        return ctypes.CFUNCTYPE(ctypes.c_int, *arguments)(address)
+        return address
+
+    def _loop(self) -> Loop:
+        reached = self.job.get("reached") or array("d", [0.0])
+        parts = (self.times, self.inputs, self.records, reached)
+        return Loop(self.fmu.component, self._address("DoStep"), self.is_fmi2, *parts)
 
     def _fill_inputs(self) -> list[Port]:
         ports = []
@@ -152,8 +142,7 @@ class Stepper:
 
     def _move(self, ports: Iterable[Port], row: int) -> None:
         for port in ports:
-            tail = () if self.is_fmi2 else (port.values,)
-            if port.call(port.address + row * port.width, *tail) > WARNING:
+            if not OK <= port.bind()(row) <= WARNING:
                 raise Failed("The model refused to give or take values.")
 
     def _initialize(self) -> None:
@@ -171,54 +160,23 @@ class Stepper:
         fmu.exitInitializationMode()
         check_start_values(fmu, self.description, job["start_values"], left)
 
-    def _step_fmi2(self, times: list[float]) -> int:
-        step = self._function("DoStep", ctypes.c_void_p, ctypes.c_double, ctypes.c_double, ctypes.c_int)
-        do_step = partial(step, self.fmu.component)
-        inputs = [(p.call, p.address, p.width) for p in self.inputs]
-        records = [(p.call, p.address, p.width) for p in self.records]
-        now, reached = times[0], self.job.get("reached", [0.0])
-        for row, then in enumerate(times[1:], 1):
-            for put, address, width in inputs:
-                if put(address + (row - 1) * width) > WARNING:
-                    raise Failed(f"The model refused an input at {now:g} s.")
-            status = do_step(now, then - now, 1)
-            if status > WARNING:
-                if status == DISCARD and self.fmu.getBooleanStatus(FMI2_TERMINATED):
-                    return self._stopped(row, now, then, self.fmu.getRealStatus(FMI2_LAST_SUCCESSFUL_TIME))
-                raise Failed(f"The model refused the step from {now:g} s to {then:g} s (status {status}).")
-            for get, address, width in records:
-                if get(address + row * width) > WARNING:
-                    raise Failed(f"The model refused to give its outputs at {then:g} s.")
-            now = reached[0] = then
-        return len(times)
-
-    def _step_fmi3(self, times: list[float]) -> int:
-        flags = np.zeros(3, np.uint8)
-        last = ctypes.c_double()
-        shape = (ctypes.c_void_p, ctypes.c_double, ctypes.c_double, ctypes.c_bool, *[ctypes.c_void_p] * 4)
-        do_step = partial(self._function("DoStep", *shape), self.fmu.component)
-        event, last_at = flags.ctypes.data, ctypes.addressof(last)
-        terminate, early = event + 1, event + 2
-        inputs = [(p.call, p.address, p.width, p.values) for p in self.inputs]
-        records = [(p.call, p.address, p.width, p.values) for p in self.records]
-        seen = flags.data
-        now, reached = times[0], self.job.get("reached", [0.0])
-        for row, then in enumerate(times[1:], 1):
-            for put, address, width, values in inputs:
-                if put(address + (row - 1) * width, values) > WARNING:
-                    raise Failed(f"The model refused an input at {now:g} s.")
-            status = do_step(now, then - now, True, event, terminate, early, last_at)
-            if status > WARNING:
-                raise Failed(f"The model refused the step from {now:g} s to {then:g} s (status {status}).")
-            if seen[1]:
-                return self._stopped(row, now, then, last.value)
-            if seen[2]:
-                raise Failed(f"The model returned early from its step to {then:g} s, which it was not allowed to.")
-            for get, address, width, values in records:
-                if get(address + row * width, values) > WARNING:
-                    raise Failed(f"The model refused to give its outputs at {then:g} s.")
-            now = reached[0] = then
-        return len(times)
+    def _ended(self, end: End) -> int:
+        """How many rows there are."""
+        row, why = end.row, end.why
+        if why is Why.DONE:
+            return row
+        now, then = self.times[row - 1], self.times[row]
+        if why is Why.INPUT:
+            raise Failed(f"The model refused an input at {now:g} s.")
+        if why is Why.OUTPUT:
+            raise Failed(f"The model refused to give its outputs at {then:g} s.")
+        if why is Why.EARLY:
+            raise Failed(f"The model returned early from its step to {then:g} s, which it was not allowed to.")
+        if why is Why.TERMINATED:
+            return self._stopped(row, now, then, end.last)
+        if self.is_fmi2 and end.status == DISCARD and self.fmu.getBooleanStatus(FMI2_TERMINATED):
+            return self._stopped(row, now, then, self.fmu.getRealStatus(FMI2_LAST_SUCCESSFUL_TIME))
+        raise Failed(f"The model refused the step from {now:g} s to {then:g} s (status {end.status}).")
 
     def _stopped(self, row: int, now: float, then: float, reached: float) -> int:
         """The model ended the simulation in this step: one more row, where it says it got to."""
