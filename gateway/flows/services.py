@@ -82,6 +82,7 @@ class Services:
     random_bytes: Callable[[int], bytes]
     draining: bool = False
     running: dict[str, LiveRun] = field(default_factory=dict)  # by run id: of this process
+    receiving: int = 0  # uploads on their way in
     trial: asyncio.Lock = field(default_factory=asyncio.Lock)  # who examines an upload, or clears them
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     opening: Shared[Purchase] = field(default_factory=Shared)

@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from starlette.types import Scope
-
 from gateway.errors import Busy, RateLimited
 from gateway.flows.rates import Rate
 from gateway.settings import Settings
+from starlette.types import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +18,7 @@ class Rates:
     checkouts: Rate
     all_checkouts: Rate
     quotes: Rate
+    uploads: Rate
 
     @classmethod
     def of(cls, settings: Settings) -> "Rates":
@@ -28,6 +28,7 @@ class Rates:
             checkouts=Rate("checkouts", settings.checkouts_per_minute, 60),
             all_checkouts=Rate("all-checkouts", settings.checkouts_per_second, 1),
             quotes=Rate("quotes", settings.quotes_per_second, 1),
+            uploads=Rate("uploads", settings.uploads_per_day, 24 * 3600),
         )
 
 

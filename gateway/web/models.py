@@ -2,18 +2,22 @@
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from gateway.domain.models import Experiment, Model, Variable, did_you_mean
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, ModelNotFound
+from gateway.flows.admit_model import UNPAID_SECONDS
 from gateway.flows.for_sale import uploads_of
-from gateway.flows.services import Services
+from gateway.payments.challenge import iso
 from gateway.simulation.library import search
 from gateway.simulation.signals import inputs_csv
+from gateway.simulation.uploads import Report
 from gateway.web.answers import JsonResponse
 from gateway.web.requests import identify, read_headers
 from gateway.web.simulate import find_model
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from gateway.flows.services import Services
+from gateway.web import pages
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
 
@@ -28,8 +32,38 @@ async def library(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    """GET /fmus/{fmu_id}."""
+    """GET /fmus/{fmu_id}; of an upload, its report."""
     services, found = await _find(request)
+    if found.account_id is not None:
+        return await report_response(request, found.account_id, found.sha256)
+    return JsonResponse(_details(services, found))
+
+
+async def report_response(request: Request, account_id: str, sha256: str, status_code: int = 200) -> Response:
+    """What its account is told of an upload, as JSON, or as a page for who asks for one first."""
+    services: Services = request.app.state.services
+    upload, found = services.store.fmu(account_id, sha256), await services.uploads.model(sha256, account_id)
+    if upload is None or found is None:
+        raise ModelNotFound("This upload is gone.")
+    report = Report.from_json(upload.report)
+    url = f"{services.settings.base_url}/fmus/{sha256}"
+    body = _details(services, found) | {
+        "platforms": report.platforms,
+        "missing_libraries": report.missing_libraries,
+        "trial_seconds": round(report.trial_seconds, 6),
+        "size": report.size,
+        "kept_until": iso(upload.uploaded_at + UNPAID_SECONDS),
+        "variables_url": f"{url}/variables",
+        "next_step": "POST /simulate with this fmu_id and your API key; only your account sees this model.",
+    }
+    headers = {"cache-control": "no-store", "content-location": url}
+    if request.headers.get("accept", "").startswith("text/html"):
+        text = pages.upload_report(report=body, support_contact=services.settings.support_contact)
+        return HTMLResponse(text, status_code=status_code, headers=headers)
+    return JsonResponse(body, status_code=status_code, headers=headers)
+
+
+def _details(services: Services, found: Model) -> dict[str, Any]:
     counts = {c: sum(v.causality == c for v in found.variables.values()) for c in CAUSALITIES}
     more = {
         "fmi_types": found.kinds,
@@ -37,7 +71,7 @@ async def model(request: Request) -> Response:
         "outputs": found.outputs,
         "variable_counts": {causality: count for causality, count in counts.items() if count},
     }
-    return JsonResponse(_summary(services, found) | more)
+    return _summary(services, found) | more
 
 
 async def variables(request: Request) -> Response:

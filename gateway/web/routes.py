@@ -1,10 +1,10 @@
 """Routes: the table of contents."""
 
+from gateway.web.simulate import Simulate
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.web import events, keys, models, pages, pay, payments, problems, runs, site
-from gateway.web.simulate import Simulate
+from gateway.web import events, keys, models, pages, pay, payments, problems, runs, site, uploads
 
 SIMULATE = Simulate()
 ROUTES = [
@@ -21,7 +21,9 @@ ROUTES = [
     Route("/runs/{run_id}/result.{form}", runs.result),
     Route("/runs/{run_id}/plot.svg", runs.plot),
     Route("/library", models.library),
+    Route("/fmus", uploads.upload, methods=["POST"]),
     Route("/fmus/{fmu_id}", models.model),
+    Route("/fmus/{fmu_id}", uploads.withdraw, methods=["DELETE"]),
     Route("/fmus/{fmu_id}/variables", models.variables),
     Route("/fmus/{fmu_id}/inputs.csv", models.inputs),
     Route("/keys", keys.create, methods=["POST"]),

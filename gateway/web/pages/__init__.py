@@ -1,6 +1,8 @@
 """Everything a person looks at: render functions (render.py), what they show (views.py), templates and static files."""
 
 from gateway.web.pages.contract import llms_txt, openapi
+from gateway.web.pages.views import CatalogueEntry, ProblemEntry, PurchaseStatus, SuccessView, problem_entries
+
 from gateway.web.pages.render import (
     STATIC,
     cancelled,
@@ -10,8 +12,8 @@ from gateway.web.pages.render import (
     problem_page,
     problems_index,
     success,
+    upload_report,
 )
-from gateway.web.pages.views import CatalogueEntry, ProblemEntry, PurchaseStatus, SuccessView, problem_entries
 
 __all__ = [
     "STATIC",
@@ -29,4 +31,5 @@ __all__ = [
     "problem_page",
     "problems_index",
     "success",
+    "upload_report",
 ]

@@ -20,9 +20,11 @@ class Step:
     answer: str | None = None
 
 
-def simulate(base_url: str, request: dict[str, object], token: str | None = None) -> str:
+def simulate(base_url: str, request: dict[str, object], token: str | None = None, key: str | None = None) -> str:
     """A curl line for POST /simulate. json escapes control characters and shlex the rest, so nothing can break out."""
     parts = [f"curl -s {shlex.quote(base_url + '/simulate')}", "-H 'Content-Type: application/json'"]
+    if key is not None:
+        parts.append(f"-H {shlex.quote('Authorization: Bearer ' + key)}")
     if token is not None:
         parts.append(f"-H {shlex.quote('Payment-Token: ' + token)}")
     parts.append(f"-d {shlex.quote(json.dumps(request, separators=(',', ':')))}")

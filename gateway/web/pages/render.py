@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.web.pages.views import CatalogueEntry, ProblemEntry, SuccessView
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.web.pages import commands, reference
-from gateway.web.pages.views import CatalogueEntry, ProblemEntry, SuccessView
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -93,6 +93,16 @@ def success(*, view: SuccessView) -> str:
 def cancelled(*, checkout_url: str | None, support_contact: str) -> str:
     """GET /payments/cancelled: nothing was charged; `checkout_url`, if still open, leads back."""
     return _pages.get_template("cancelled.html").render(checkout_url=checkout_url, support_contact=support_contact)
+
+
+def upload_report(*, report: Mapping[str, Any], support_contact: str) -> str:
+    """POST /fmus and GET /fmus/{fmu_id} of an upload: what was found, and how to run it."""
+    base_url = str(report["variables_url"]).partition("/fmus/")[0]
+    return _pages.get_template("upload.html").render(
+        report=report,
+        curl=commands.simulate(base_url, {"fmu_id": report["fmu_id"]}, key="API_KEY"),
+        support_contact=support_contact,
+    )
 
 
 def problem_page(*, code: str, title: str, status: int, explanation: str, next_step: str, support_contact: str) -> str:
