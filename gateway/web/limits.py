@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from starlette.types import Scope
+
 from gateway.errors import Busy, RateLimited
 from gateway.flows.rates import Rate
 from gateway.settings import Settings
-from starlette.types import Scope
 
 
 @dataclass(frozen=True, slots=True)

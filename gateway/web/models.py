@@ -2,22 +2,22 @@
 
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
 from gateway.domain.models import Experiment, Model, Variable, did_you_mean
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.flows.admit_model import UNPAID_SECONDS
 from gateway.flows.for_sale import uploads_of
+from gateway.flows.services import Services
 from gateway.payments.challenge import iso
 from gateway.simulation.library import search
 from gateway.simulation.signals import inputs_csv
 from gateway.simulation.uploads import Report
+from gateway.web import pages
 from gateway.web.answers import JsonResponse
 from gateway.web.requests import identify, read_headers
 from gateway.web.simulate import find_model
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-
-from gateway.flows.services import Services
-from gateway.web import pages
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.errors import UPLOAD_PROBLEMS, BodyTooLarge, StorageFull, UploadsFull
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive
+
+from gateway.errors import UPLOAD_PROBLEMS, BodyTooLarge, StorageFull, UploadsFull
 
 FIELD = b"file"  # of a multipart form
 FORM_BYTES = 64 << 10  # that a form's boundaries, headers and other fields may take

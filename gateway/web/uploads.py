@@ -3,6 +3,9 @@
 import asyncio
 import math
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from gateway.errors import (
     Busy,
     Draining,
@@ -14,14 +17,11 @@ from gateway.errors import (
     UploadsFull,
 )
 from gateway.flows.admit_model import admit_model, withdraw_model
-from gateway.web.requests import identify, read_headers
-from starlette.requests import Request
-from starlette.responses import Response
-
 from gateway.flows.services import Services
 from gateway.web.limits import tell
 from gateway.web.models import report_response
 from gateway.web.receive import receive_file
+from gateway.web.requests import identify, read_headers
 
 RECEIVED_AT_ONCE = 4  # files on their way in; each may be MAX_UPLOAD_MB beyond what is counted yet
 MEGABYTE = 1 << 20

@@ -1,8 +1,6 @@
 """Everything a person looks at: render functions (render.py), what they show (views.py), templates and static files."""
 
 from gateway.web.pages.contract import llms_txt, openapi
-from gateway.web.pages.views import CatalogueEntry, ProblemEntry, PurchaseStatus, SuccessView, problem_entries
-
 from gateway.web.pages.render import (
     STATIC,
     cancelled,
@@ -14,6 +12,7 @@ from gateway.web.pages.render import (
     success,
     upload_report,
 )
+from gateway.web.pages.views import CatalogueEntry, ProblemEntry, PurchaseStatus, SuccessView, problem_entries
 
 __all__ = [
     "STATIC",

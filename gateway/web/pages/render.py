@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.web.pages.views import CatalogueEntry, ProblemEntry, SuccessView
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.web.pages import commands, reference
+from gateway.web.pages.views import CatalogueEntry, ProblemEntry, SuccessView
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
