@@ -1,10 +1,21 @@
 """Routes: the table of contents."""
 
+from collections.abc import Awaitable, Callable
+
 from gateway.web.simulate import Simulate
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.web import events, keys, models, pages, pay, payments, problems, runs, site, uploads
+
+
+def by_method(**handlers: Callable[[Request], Awaitable[Response]]) -> type[HTTPEndpoint]:
+    """One address with several methods, so that what it does not take is told which it does."""
+    return type("Resource", (HTTPEndpoint,), {name: staticmethod(handler) for name, handler in handlers.items()})
+
 
 SIMULATE = Simulate()
 ROUTES = [
@@ -15,15 +26,13 @@ ROUTES = [
     Route("/payments/success", payments.success),
     Route("/payments/cancelled", payments.cancelled),
     Route("/webhooks/stripe", payments.webhook, methods=["POST"]),
-    Route("/runs/{run_id}", runs.run),
-    Route("/runs/{run_id}", events.cancel, methods=["DELETE"]),
+    Route("/runs/{run_id}", by_method(get=runs.run, delete=events.cancel)),
     Route("/runs/{run_id}/events", events.events),
     Route("/runs/{run_id}/result.{form}", runs.result),
     Route("/runs/{run_id}/plot.svg", runs.plot),
     Route("/library", models.library),
     Route("/fmus", uploads.upload, methods=["POST"]),
-    Route("/fmus/{fmu_id}", models.model),
-    Route("/fmus/{fmu_id}", uploads.withdraw, methods=["DELETE"]),
+    Route("/fmus/{fmu_id}", by_method(get=models.model, delete=uploads.withdraw)),
     Route("/fmus/{fmu_id}/variables", models.variables),
     Route("/fmus/{fmu_id}/inputs.csv", models.inputs),
     Route("/keys", keys.create, methods=["POST"]),
