@@ -28,7 +28,7 @@ class Plan:
     idempotency: bool
     hang_ups: int  # how many of the requests for the run are given up after a moment
     at_once: int  # how many requests spend the same token at the same time
-    means: str  # card, bank, a bank transfer that fails, a card whose refund fails, nothing at all
+    means: str  # card, bank, a bank transfer that fails, a card whose refund fails, nothing until the end
     twice: bool  # pays a second Checkout Session for the same purchase
     back: str  # what the operator or the bank does after the payment: "", refund, part, won, lost
     back_after_run: bool
@@ -50,9 +50,9 @@ class Plan:
             idempotency=chance(0.5),
             hang_ups=dice.choice((0, 0, 0, 1, 2)),
             at_once=dice.choice((1, 1, 1, 2, 4)),
-            means=dice.choices(("card", "bank", "bank fails", "refund fails", "none"), (78, 6, 4, 8, 4))[0],
-            twice=chance(0.05),
-            back=dice.choices(("", "refund", "part", "won", "lost"), (82, 6, 5, 4, 3))[0],
+            means=dice.choices(("card", "bank", "bank fails", "refund fails", "expires"), (78, 6, 6, 5, 5))[0],
+            twice=chance(0.1),
+            back=dice.choices(("", "refund", "part", "won", "lost"), (70, 8, 8, 7, 7))[0],
             back_after_run=chance(0.5),
             spends=chance(0.85),
             waits=dice.choice((0, 0, 1, 5)),
@@ -122,7 +122,9 @@ class Buyer:
             answer = await self._sure("POST", "/keys")
             self._headers = {"authorization": f"Bearer {answer['api_key']}"}
         await self._open()
-        if plan.means == "none":
+        if plan.means == "expires":
+            url = f"{self._stripe}/v1/checkout/sessions/{self.stripe_session}/expire"
+            await self._try_stripe("POST", url, auth=("sk_test_faults", ""))
             return
         intent = await self._pay(self.stripe_session)
         if plan.twice:

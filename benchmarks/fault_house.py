@@ -26,14 +26,14 @@ MODELS = ("Fails", "Slow")
 WEBHOOK_SECRET = "whsec_faults"
 START_SECONDS = 30.0
 LONGEST_LIFE = 2.5  # seconds; whoever waits for a step that does not come is killed then
+LONGEST_RARE_LIFE = 8.0  # where what leads to the step happens only now and then
 SHORTEST_LIFE, USUAL_LIFE = 0.3, 2.2  # seconds from the start of the process, of those killed at a random moment
 UNSPENT_SECONDS = 4.0  # a token that is not spent by then is refunded
 GONE_SECONDS = 3.0  # in which every child of a killed gateway must be gone
 STOP_SECONDS = 20.0
-# The steps of settle, redeem, capture and refund, which are drawn twice as often as the rest.
-CENTRAL = tuple(s for s in STEPS if s.split(".")[0] in
-                {"settle", "hold", "capture", "release", "result", "run", "booked", "half_booked", "committed",
-                 "order_refund", "finish_refund"})  # fmt: skip
+OFTEN = {"begin_purchase", "open_purchase", "settle", "hold", "capture", "release", "receive_event", "finish_event",
+         "result", "run", "booked.pay", "booked.hold", "booked.capture", "booked.release", "half_booked", "committed",
+         "stripe.open", "stripe.retrieve"}  # fmt: skip
 STRIPE_PATHS = ("/v1/checkout/sessions*", "/v1/checkout/sessions", "/v1/refunds", "/v1/events*", "/v1/disputes*", "*")
 
 
@@ -51,10 +51,12 @@ class Death:
         dice = random.Random(f"{seed}:deaths")
         deaths: list[Death] = []
         while len(deaths) < count:
-            steps = [*STEPS, *CENTRAL]
+            steps = list(STEPS)
             dice.shuffle(steps)
             for step in steps:
-                deaths.append(cls(step, dice.choice((1, 1, 2, 3, 6)), LONGEST_LIFE))
+                often = not OFTEN.isdisjoint({step, step.split(".")[0], step.rsplit(".", 1)[0]})
+                nth = dice.choice((1, 1, 2, 3, 6))
+                deaths.append(cls(step, nth if often else 1, LONGEST_LIFE if often else LONGEST_RARE_LIFE))
                 if dice.random() < 0.5:
                     deaths.append(cls("", 0, dice.uniform(SHORTEST_LIFE, USUAL_LIFE)))
         return deaths[:count]
@@ -198,7 +200,6 @@ class BadDays:
         self._dice = random.Random(f"{seed}:bad days")
         self._seed, self._http, self._url = seed, http, stripe_url
         self.counts: Counter[str] = Counter()
-        self._ahead = 0
 
     async def _tell(self, method: str, path: str, wish: Any = None) -> Any:
         return (await self._http.request(method, f"{self._url}/_stub/{path}", json=wish, timeout=60)).json()
@@ -213,23 +214,31 @@ class BadDays:
                 await self._tell("DELETE", "faults")
             elif what == "flush":
                 await self._tell("POST", "flush")
-            elif what == "clock":
-                await self._tell("POST", "clock", wish)
+            elif what == "refund fails":
+                await self._fail_a_refund()
             elif what == "lost webhook":
                 await self._tell("POST", "scripts", wish)
             else:
                 await self._tell("POST", "faults", wish)
             await asyncio.sleep(self._dice.uniform(0.05, 0.4))
 
+    async def _fail_a_refund(self) -> None:
+        """One of the newest comes back from the buyer's bank."""
+        auth = ("sk_test_faults", "")
+        try:
+            answer = await self._http.get(f"{self._url}/v1/refunds?limit=10", auth=auth, timeout=1)
+        except httpx.TransportError:  # our own faults hit us as well
+            return
+        sound = [r["id"] for r in answer.json().get("data", ()) if r["status"] == "succeeded"]
+        if sound:
+            await self._tell("POST", f"refunds/{self._dice.choice(sound)}/fail")
+
     def _draw(self) -> tuple[str, Any]:
         dice = self._dice
-        what = dice.choices(("fault", "flush", "clear faults", "clock", "lost webhook"), (45, 20, 20, 5, 10))[0]
-        if what == "clock" and self._ahead < 1500:  # seconds: a session must still live for half an hour
-            self._ahead += 20
-            return what, {"advance": 20}
+        what = dice.choices(("fault", "flush", "clear faults", "refund fails", "lost webhook"), (40, 20, 20, 10, 10))[0]
         if what == "lost webhook":
             return what, {"type": "*", "drop": True, "nth": dice.randint(1, 3), "times": 1}
-        if what in ("flush", "clear faults"):
+        if what in ("flush", "clear faults", "refund fails"):
             return what, None
         kind = dice.choices(("error", "cut", "slow", "hang"), (60, 15, 15, 10))[0]
         when = dice.choice(("before", "after"))

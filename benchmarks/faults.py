@@ -92,7 +92,7 @@ class Simulation:
 
     async def _come_back(self, buyer: Buyer, places: asyncio.Semaphore) -> None:
         """Who paid and did not spend does so now: what is said to be spendable must be."""
-        if buyer.stripe_session and buyer.plan.means != "none":
+        if buyer.stripe_session and buyer.plan.means != "expires":
             async with places:
                 await self._patiently(buyer, buyer.finish())
 

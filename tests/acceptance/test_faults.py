@@ -1,0 +1,21 @@
+"""Real processes, real kills: whatever dies and whatever Stripe does, every payment is delivered once or goes back."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST = 300  # seconds, on a slow machine; about 30 here
+
+
+@pytest.mark.parametrize("seed", [int(os.environ.get("FAULTS_SEED", "1"))])
+def test_nothing_is_lost_and_nothing_is_doubled_at_any_kill(seed: int) -> None:
+    """`benchmarks/faults.py` does the same for as long as it is told to; its output says what a seed decided."""
+    command = [sys.executable, "benchmarks/faults.py", "--purchases", "60", "--kills", "14", "--seed", str(seed)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert " 14 kills" in done.stdout

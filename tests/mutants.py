@@ -1,0 +1,226 @@
+"""Mutants: the gateway without one of its guards. Tests that notice nothing prove nothing.
+
+Each is a replacement in one file, made in a copy of the tree; the tests named beside it must then fail, by an assertion
+or an error of theirs and not because nothing could be collected. Exit 1 if a mutant survives. A guard that was reworded
+is reported as well: its line here must follow.
+"""
+
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("gateway", "stripe_stub", "tests", "benchmarks", "pyproject.toml")
+WORKERS = 2
+LONGEST = 180  # seconds
+FAILED = 1  # pytest's exit code for tests that failed; 2 to 5 mean that they did not run
+
+QUERIES = "gateway/store/queries.sql"
+SCHEMA = "gateway/store/schema/0001_money.sql"
+REDEEM = "gateway/flows/redeem_and_run.py"
+SETTLE = "gateway/flows/settle_purchase.py"
+RECONCILE = "gateway/flows/reconcile.py"
+
+STORE = "tests/unit/store"
+GATEWAY = "tests/integration/gateway"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`guard` is what it lacks; `old` stands exactly once in `file`."""
+
+    name: str
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: str  # arguments of pytest
+
+
+MUTANTS = (
+    Mutant("held-again", "only a ready token is held", QUERIES,
+           "WHERE id = :id AND state = 'ready' AND generation", "WHERE id = :id AND generation",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("old-generation", "only the latest string of a token is held", QUERIES,
+           "AND generation = :generation AND expires_at", "AND expires_at", f"{STORE}/test_money_moves.py"),
+    Mutant("past-expiry", "a token past its expiry is not held", QUERIES,
+           "AND generation = :generation AND expires_at > :now\n", "AND generation = :generation\n",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("other-model", "a token is held only for the model it was bought for", QUERIES,
+           "AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode)", "AND p.livemode = :livemode)",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("test-buys-live", "a token is held only in the mode it was paid in", QUERIES,
+           "AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode)", "AND p.fmu_sha256 = :fmu_sha256)",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("paid-twice", "a purchase is paid once", QUERIES,
+           "WHERE id = :id AND state <> 'paid' AND COALESCE", "WHERE id = :id AND COALESCE",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("other-session-pays", "only the purchase's own session pays it", QUERIES,
+           " AND COALESCE(stripe_session_id, :stripe_session_id) = :stripe_session_id RETURNING", " RETURNING",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("expires-though-paid", "a purchase moves only as the table of legal moves says", QUERIES,
+           "WHERE id = :id AND state IN (SELECT value FROM json_each(:from_states)) RETURNING *;",
+           "WHERE id = :id AND :from_states IS NOT NULL RETURNING *;", f"{STORE}/test_money_moves.py"),
+    Mutant("ends-twice", "a run ends once", QUERIES,
+           "WHERE id = :id AND state = 'running' RETURNING *;", "WHERE id = :id RETURNING *;",
+           f"{STORE}/test_money_moves.py"),
+    Mutant("two-runs", "one run per token, by constraint", SCHEMA,
+           "CREATE UNIQUE INDEX run_one_per_token", "CREATE INDEX run_one_per_token",
+           f"{STORE}/test_constraints.py"),
+    Mutant("resolved-twice", "a hold is captured or released once, by constraint", SCHEMA,
+           "CREATE UNIQUE INDEX transfer_resolves_once", "CREATE INDEX transfer_resolves_once",
+           f"{STORE}/test_constraints.py"),
+    Mutant("negative", "no balance of ours is negative, by constraint", SCHEMA,
+           "CHECK(amount>=0 OR acct LIKE 'stripe:%' OR acct LIKE 'loss:%')", "CHECK(amount IS NOT NULL)",
+           f"{STORE}/test_constraints.py"),
+    Mutant("key-used-twice", "one run per Idempotency-Key, by constraint", SCHEMA,
+           "CREATE UNIQUE INDEX run_idempotency", "CREATE INDEX run_idempotency", f"{STORE}/test_money_moves.py"),
+    Mutant("booked-twice", "a transfer is booked once", "gateway/store/money.py",
+           'raise Refused(f"{transfer.id} was booked before")', "pass", STORE),
+    Mutant("no-transaction", "nothing goes on when the transaction is gone", "gateway/store/connection.py",
+           "        if not db.in_transaction:\n            raise result", "        if False:\n            raise result",
+           f"{STORE}/test_writer.py"),
+    Mutant("not-synced", "a commit that was answered is on disk", "gateway/store/connection.py",
+           'db.execute("PRAGMA synchronous=FULL")', 'db.execute("PRAGMA synchronous=OFF")', f"{STORE}/test_writer.py"),
+    Mutant("two-owners", "one process owns a database", "gateway/store/lock.py",
+           "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
+           f"{GATEWAY}/test_after_a_restart.py"),
+    Mutant("unsigned", "a webhook is believed only with Stripe's signature", "gateway/payments/webhook.py",
+           "stripe.WebhookSignature.verify_header(text, signature, secret, tolerance=None)", "pass",
+           f"{GATEWAY}/test_webhook_door.py"),
+    Mutant("replayed-webhook", "an old webhook is refused", "gateway/payments/webhook.py",
+           "if now - signed_at > TOLERANCE_SECONDS:", "if False:", f"{GATEWAY}/test_webhook_door.py"),
+    Mutant("unpaid-settles", "only what Stripe says is paid is settled", SETTLE,
+           'elif session.payment_status == "paid":', 'elif session.status == "complete":',
+           f"{GATEWAY}/test_webhook_door.py"),
+    Mutant("any-amount", "the amount paid is the amount agreed", SETTLE,
+           '"amount": session.amount_total == purchase.price.minor,', "", f"{GATEWAY}/test_odd_money.py"),
+    Mutant("any-link", "only a session that we made pays: its metadata are ours", SETTLE,
+           '"metadata": session.metadata_purchase == purchase.id,', "", f"{GATEWAY}/test_odd_money.py"),
+    Mutant("second-session", "a second session for a purchase is other money", SETTLE,
+           '"session": purchase.stripe_session_id in (None, session.id),', "", f"{GATEWAY}/test_odd_money.py"),
+    Mutant("paid-before-stored", "a result is stored before it is paid for", REDEEM,
+           "        await asyncio.to_thread(services.results.write, run.id, header, outcome.result)\n", "",
+           f"{GATEWAY}/test_failing_runs.py {GATEWAY}/test_whole_loop.py"),
+    Mutant("rename-first", "a result is on disk before it has its name", "gateway/simulation/results.py",
+           "                os.fsync(file.fileno())\n", "", "tests/unit/simulation/test_results_on_disk.py"),
+    Mutant("folder-not-synced", "the name of a result is on disk before it is paid for",
+           "gateway/simulation/results.py", "        self._sync()\n", "",
+           "tests/unit/simulation/test_results_on_disk.py"),
+    Mutant("charged-for-failure", "a failed run gives the value back", REDEEM,
+           'raise await _release(services, run, error, "model", error.cpu_seconds) from None', "raise",
+           f"{GATEWAY}/test_failing_runs.py"),
+    Mutant("orphan-released", "an orphan with its result is captured", RECONCILE,
+           "if stored is None\n            else Ending", "if True\n            else Ending",
+           f"{GATEWAY}/test_after_a_restart.py"),
+    Mutant("orphan-left", "an orphan without its result is released", "gateway/app.py",
+           "        await recover_runs(services)\n", "", f"{GATEWAY}/test_after_a_restart.py"),
+    Mutant("takes-the-living", "a run of this process is no orphan", RECONCILE,
+           "        if run_id in services.running:\n            continue\n", "",
+           f"{GATEWAY}/test_runs_under_trouble.py"),
+    Mutant("other-request", "an Idempotency-Key is of one request", REDEEM,
+           "if run.digest != plan.digest:", "if False:",
+           f"{GATEWAY}/test_repeating.py"),
+    Mutant("malleable", "a signed text has one spelling", "gateway/domain/statements.py",
+           "if hmac.compare_digest(signer.sign(value), given):", "if signer.validate(given):",
+           "tests/unit/domain/test_signed_statements.py"),
+    Mutant("anybodys-token", "a purchase with a key is collected only with it", "gateway/web/payments.py",
+           "    if quote.account_id is not None and quote.account_id != sender.account_id:\n", "    if False:\n",
+           f"{GATEWAY}/test_tokens.py"),
+    Mutant("dead-string-replays", "an earlier string of a token replays nothing", REDEEM,
+           "if latest and (replayed", "if (replayed", f"{GATEWAY}/test_tokens.py"),
+    Mutant("new-key-each-time", "an order to refund is one order, however often it is sent",
+           "gateway/payments/checkout.py", ', {"idempotency_key": order_id})', ")",
+           f"{GATEWAY}/test_refused_refunds.py"),
+    Mutant("two-sessions", "a purchase has one Checkout Session, however often it is asked for",
+           "gateway/payments/checkout.py", ', {"idempotency_key": purchase.id})', ")",
+           f"{GATEWAY}/test_checkout_page.py"),
+    Mutant("refused-for-ever", "what Stripe will not refund is spendable again", "gateway/payments/checkout.py",
+           'if error.code == "charge_disputed":', "if False:", f"{GATEWAY}/test_refused_refunds.py"),
+    Mutant("held-is-taken", "what goes back during a run waits for its end", "gateway/store/returns.py",
+           "    if _state(db, purchase_id) is TokenState.HELD:\n", "    if False:\n", f"{GATEWAY}/test_odd_money.py"),
+)  # fmt: skip
+
+
+def copy_tree(folder: Path) -> Path:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST
+        )
+    except subprocess.TimeoutExpired:
+        return FAILED, "FAILED: it did not end"
+    return done.returncode, done.stdout + done.stderr
+
+
+def try_mutant(mutant: Mutant, tree: Path) -> tuple[bool, str]:
+    """Whether it was noticed, and by what."""
+    file = tree / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        return False, f"stands {text.count(mutant.old)} times in {mutant.file}: the list must follow"
+    missing = [name for name in mutant.tests.split() if not (tree / name).exists()]
+    if missing:
+        return False, f"no such tests: {', '.join(missing)}"
+    file.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        code, said = run_tests(tree, mutant.tests.split())
+    finally:
+        file.write_text(text)
+    noticed = next((line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
+    if code != FAILED:
+        return False, f"pytest ended with {code}: {said.strip().splitlines()[-1] if said.strip() else ''}"
+    return True, noticed.split(" - ")[0].removeprefix("FAILED ").split("::")[-1]
+
+
+def main(names: list[str]) -> int:
+    if unknown := set(names) - {mutant.name for mutant in MUTANTS}:
+        print(f"no such mutant: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        trees: queue.Queue[Path] = queue.Queue()
+        for number in range(WORKERS):
+            (tree := Path(folder) / str(number)).mkdir()
+            trees.put(copy_tree(tree))
+        code, said = run_tests(Path(folder) / "0", sorted({test for m in chosen for test in m.tests.split()}))
+        if code:
+            print(said, "The tests fail without any mutant.", sep="\n")
+            return 1
+
+        def attempt(mutant: Mutant) -> bool:
+            tree = trees.get()
+            try:
+                noticed, how = try_mutant(mutant, tree)
+            finally:
+                trees.put(tree)
+            print(f"{'noticed ' if noticed else 'SURVIVED'}  {mutant.name:22} {mutant.guard:66} {how}", flush=True)
+            return noticed
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            noticed = list(pool.map(attempt, chosen))
+    print(f"{sum(noticed)} of {len(chosen)} mutants noticed in {time.monotonic() - begun:.0f} s")
+    return 0 if all(noticed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
