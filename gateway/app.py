@@ -20,6 +20,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
 from gateway.domain.statements import Statements
+from gateway.flows.funnel import write_quotes
 from gateway.flows.reconcile import reconcile_forever, recover_runs
 from gateway.flows.services import Services
 from gateway.payments.checkout import Checkout
@@ -118,6 +119,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             reconciler.cancel()
             await asyncio.gather(reconciler, return_exceptions=True)
             await drain(services)
+            await write_quotes(services, stopping=True)
 
 
 async def drain(services: Services) -> None:

@@ -1,9 +1,12 @@
 """The doctor: everything `serve` would need, one line for each check, with the fix for each fault."""
 
 import asyncio
+import contextlib
 import re
 import shutil
+import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +23,12 @@ from gateway.settings import Settings
 from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
 from gateway.store import connection, store
+from gateway.store.alarms import alarms_of
 
 LEAST_FREE = 1 << 30  # bytes; a single result may take 64 MB, and SQLite needs room to commit
 STRIPE_API = "https://api.stripe.com"
 STRIPE_ANSWERS_WITHIN = 10  # seconds
+SERVING_ANSWERS_WITHIN = 2  # seconds; it is this machine
 KEY = re.compile(r"(sk|rk)_(test|live)_\w{4,}")
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]{8,}")
 
@@ -70,6 +75,7 @@ async def _findings() -> AsyncIterator[Finding]:
     for finding in (
         *_keys(settings),
         *_database(settings, faults.get("database")),
+        *_alarms(settings),
         *_disk(settings, faults.get("results")),
     ):
         yield finding
@@ -187,6 +193,23 @@ def _database(settings: Settings, fault: str | None) -> Iterator[Finding]:
         yield Finding("database", f"{path}:", f"the books do not balance, {broken[0]}: stop and write to the authors.")
     else:
         yield Finding("database", f"{path}, the books balance")
+
+
+def _alarms(settings: Settings) -> Iterator[Finding]:
+    """Those of the books, and those that only a gateway in service can know of, if one serves here."""
+    raised: list[str] = []
+    if settings.database_path.exists():
+        try:
+            found = alarms_of(settings.database_path, int(time.time())).raised
+        except (sqlite3.Error, RuntimeError):
+            return  # what is wrong with the database was said before
+        raised = [f"{count} {name}" for name, count in found.items()]
+    with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):  # none serves here
+        answer = httpx.get(f"http://127.0.0.1:{settings.port}/ready", timeout=SERVING_ANSWERS_WITHIN, trust_env=False)
+        said = answer.json()["checks"]["alarms"]["detail"]
+        raised += [alarm for alarm in said.split(", ") if "webhooks" in alarm]
+    if raised:
+        yield Finding("alarms", f"{', '.join(raised)}:", "docs/operations.md says for each what to do.")
 
 
 def _disk(settings: Settings, fault: str | None) -> Iterator[Finding]:

@@ -158,3 +158,58 @@ def restore(ref: str, cause: str, money: Money, *, livemode: bool, to: str) -> T
         kind=TransferKind.RESTORE,
         ref=ref,
     )
+
+
+# What an account is called to the buyer whose money it is.
+PLACES = {
+    "stripe": "your payment method",
+    "token": "your payment token",
+    "held": "held for the run",
+    "revenue": "the seller",
+    "loss": "the seller",
+    "unmatched": "waiting to go back to you",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A transfer as its buyer reads it. `seq` counts up in the order of booking; `at` is epoch seconds."""
+
+    seq: int
+    id: str
+    kind: TransferKind
+    money: Money
+    source: str
+    target: str
+    purchase: str
+    run: str | None
+    at: int
+
+
+def entry(
+    *, seq: int, id: str, kind: str, debit: str, credit: str, amount: int, currency: str, at: int, purchase: str
+) -> Entry:
+    """Of a transfer's row and the purchase it belongs to."""
+    accounts = (debit, credit)
+    return Entry(
+        seq=seq,
+        id=id,
+        kind=TransferKind(kind),
+        money=Money(amount, currency),
+        source=PLACES[debit.split(":", 1)[0]],
+        target=PLACES[credit.split(":", 1)[0]],
+        purchase=purchase,
+        run=next((account.removeprefix("held:") for account in accounts if account.startswith("held:")), None),
+        at=at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AtRisk:
+    """Micros that buyers paid and have nothing for yet. `refunds_todo` is also part of what is unmatched where the
+    order gives unmatched money back; the others do not overlap."""
+
+    unspent: int
+    held: int
+    unmatched: int
+    refunds_todo: int

@@ -21,6 +21,7 @@ class LiveRun:
     """One run from before its row is there until its outcome is written."""
 
     plan: RunPlan
+    who: str  # whose released seconds it counts as, should it fail: an account, or the address of who has none
     place: Place | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)  # its row is there, its value held
     over: asyncio.Event = field(default_factory=asyncio.Event)

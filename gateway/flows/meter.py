@@ -17,6 +17,8 @@ class Meter:
 
     def __init__(self) -> None:
         self.quotes = 0
+        self.quotes_written = 0  # of them, those that stand in the books
+        self.quotes_since = 0  # epoch seconds; since then those that do not
         self.payment_events: Counter[str] = Counter()
         self.runs: Counter[tuple[str, str]] = Counter()  # by what paid ("paid", "free") and outcome (a problem's code)
         self.run_times = [0] * (len(RUN_SECONDS) + 1)  # runs by the bound of RUN_SECONDS that they stayed below

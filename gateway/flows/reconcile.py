@@ -9,6 +9,7 @@ import structlog
 from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
 from gateway.flows.admit_model import clear_uploads
+from gateway.flows.funnel import write_quotes
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
 from gateway.flows.redeem_and_run import tell_run_ended
@@ -49,17 +50,37 @@ async def recover_runs(services: Services) -> None:
 
 
 async def reconcile(services: Services) -> None:
-    """One round: runs, inbox, purchases past their end, unspent money, outbox, results past their time."""
-    store, now, livemode = services.store, services.now(), services.settings.livemode
+    """One round of the gateway that owns the database."""
     await recover_runs(services)
+    await catch_up(services)
+    await _delete_old_results(services)
+    await clear_uploads(services)
+    await write_quotes(services)
+    await log_alarms(services)
+
+
+async def catch_up(services: Services) -> None:
+    """Inbox, purchases past their end, unspent money, outbox. Right also beside the gateway that does it at the same
+    time: each step is decided by one statement in one transaction."""
+    store, now, livemode = services.store, services.now(), services.settings.livemode
     await read_missed_events(services)
     await _each(services, await store.due_events(services.now()), _work_late)
     await _each(services, await store.unsettled_purchases(now, livemode=livemode), _settle_late)
     paid_before = now - services.settings.unspent_refund_days * DAY
     await _each(services, await store.unspent_tokens(paid_before=paid_before, livemode=livemode), _give_back)
     await _each(services, await store.due_orders(services.now(), livemode=livemode), carry_out_refund)
-    await _delete_old_results(services)
-    await clear_uploads(services)
+
+
+async def log_alarms(services: Services) -> None:
+    """Once when they change, not every minute as long as they last."""
+    raised = (await services.store.alarms(services.now())).raised | services.meter.webhook_alarm
+    if raised == services.meter.alarms:
+        return
+    services.meter.alarms = raised
+    if raised:
+        log.error("alarms", **{name.replace(" ", "_"): count for name, count in raised.items()})
+    else:
+        log.info("alarms_over")
 
 
 async def _each(services: Services, items: Sequence[T], step: Callable[[Services, T], Awaitable[object]]) -> None:

@@ -1,6 +1,7 @@
 """Redeem and run: hold, run, store the result, capture. Every other ending releases, and the token is ready again."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.errors import (
     InternalError,
     ModelWithdrawn,
     OutcomeUnknown,
+    RateLimited,
     RunFailed,
     RunInProgress,
     StorageFull,
@@ -54,10 +56,11 @@ async def redeem_and_run(
     idem_key: str | None,
     account_id: str | None,
     *,
+    who: str,
     wait: bool = True,
 ) -> Finished:
     """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged.
-    Without `wait` it returns as soon as the value is held and the run goes on."""
+    Without `wait` it returns as soon as the value is held and the run goes on. `who` is limited in failures."""
     purchase, token = read_entitlement(services, token_text)
     if account_id is not None and purchase.account_id not in (None, account_id):
         raise TokenInvalid("This token was bought by another account than the key's.")
@@ -81,7 +84,7 @@ async def redeem_and_run(
         payment_event(services, PaymentEvent.HELD, purchase=token.id, run=run.id)
 
     try:
-        return Finished(await _start(services, plan, run, hold, paid=True, wait=wait), replayed=False)
+        return Finished(await _start(services, run, LiveRun(plan, who), hold, paid=True, wait=wait), replayed=False)
     except Refused:
         # Somebody was faster between our look and our hold: look again.
         if (replayed := _replay(services, payer, idem_key, plan)) is not None:
@@ -93,7 +96,7 @@ async def redeem_and_run(
 
 
 async def run_free(
-    services: Services, plan: RunPlan, account_id: str | None, idem_key: str | None, *, wait: bool = True
+    services: Services, plan: RunPlan, account_id: str | None, idem_key: str | None, *, who: str, wait: bool = True
 ) -> Finished:
     """Run a model that costs nothing. Without an account there is nobody an Idempotency-Key could belong to."""
     if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
@@ -106,7 +109,8 @@ async def run_free(
         return services.store.start_free_run(run, now=services.now())
 
     try:
-        started = await _start(services, plan, run, start, paid=services.checkout is None, wait=wait)
+        live, paid = LiveRun(plan, who), services.checkout is None
+        started = await _start(services, run, live, start, paid=paid, wait=wait)
         return Finished(started, replayed=False)
     except Refused:
         if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
@@ -160,14 +164,13 @@ def _new_run(
 
 
 async def _start(
-    services: Services, plan: RunPlan, run: NewRun, begin: Callable[[], Awaitable[None]], *, paid: bool, wait: bool
+    services: Services, run: NewRun, live: LiveRun, begin: Callable[[], Awaitable[None]], *, paid: bool, wait: bool
 ) -> Run:
     """Reserve a place, `begin` (the hold), then run. In a task of its own: a client that hangs up stops waiting, not
     the run."""
     if services.draining:
         raise Draining()
-
-    live = LiveRun(plan)
+    _check_released(services, live.who)
 
     async def work() -> Run:
         services.running[run.id] = live  # before the row is there, so that the reconciler never takes it for an orphan
@@ -196,6 +199,15 @@ async def _start(
     return await asyncio.shield(task)
 
 
+def _check_released(services: Services, who: str) -> None:
+    """RateLimited once `who` has used up an hour's seconds of failed runs: not charged is not free compute."""
+    seconds = services.released.until_some(who)
+    if seconds:
+        detail = f"Your failed runs used {services.released.per:g} s of processor time that nobody paid for."
+        next_step = "Wait as long as Retry-After says; nothing was held, and a payment token is ready as before."
+        raise RateLimited(detail, next_step=next_step, retry_after=math.ceil(seconds))
+
+
 async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
     plan, place = live.plan, live.place
     assert place is not None
@@ -209,6 +221,7 @@ async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
         await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
         result_sha256 = outcome.result.sha256
     except RunFailed as error:
+        services.released.spend(live.who, error.cpu_seconds)
         raise await _release(services, run, error, "model", error.cpu_seconds) from None
     except OSError as error:
         log.error("result_not_stored", run=run.id, error=str(error))

@@ -14,6 +14,7 @@ from gateway.domain.requests import Limits
 from gateway.domain.statements import Statements
 from gateway.flows.live import LiveRun
 from gateway.flows.meter import Meter
+from gateway.flows.rates import Rate
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
 from gateway.simulation.library import Library
@@ -93,6 +94,8 @@ class Services:
     paying: dict[tuple[str, str], str] = field(default_factory=dict)  # POST /pay under a key, now: digest
 
     def __post_init__(self) -> None:
+        self.meter.quotes_since = self.now()
+        self.released = Rate("released-cpu", self.settings.released_cpu_seconds_per_hour, 3600, "cpu-seconds")
         self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)
 
     def new_id(self, prefix: str) -> str:

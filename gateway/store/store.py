@@ -248,11 +248,12 @@ class Store:
 
     # Scans, on a connection of their own so that they hold up neither the loop nor the writer.
 
-    async def scan(self, name: str, **parameters: Any) -> list[sqlite3.Row]:
-        """The rows of a named statement."""
+    async def scan(self, query: Any, **parameters: Any) -> list[sqlite3.Row]:
+        """The rows of a statement, or of the one of that name here."""
         if self._scans is None:
             raise RuntimeError("the store is not open")
-        return list(await self._scans.execute_fetchall(getattr(queries, name).sql, parameters))
+        statement = getattr(queries, query) if isinstance(query, str) else query
+        return list(await self._scans.execute_fetchall(statement.sql, parameters))
 
     async def due_events(self, now: int) -> list[Event]:
         return [event_of(row) for row in await self.scan("due_events", now=now)]

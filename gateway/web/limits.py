@@ -48,16 +48,5 @@ def within_checkouts(scope: Scope, rates: Rates, address: str) -> None:
         raise Busy("Many people are paying at this moment.", retry_after=1)
 
 
-def within_released(scope: Scope, rate: Rate, who: str) -> None:
-    """Before a hold: a model that fails is not charged, but it is no free compute either. Takes nothing."""
-    seconds = rate.until_some(who)
-    if seconds:
-        tell(scope, rate, who)
-        detail = (
-            "Runs that failed have used up the computing time that is given away in an hour; your token is untouched."
-        )
-        raise RateLimited(detail, retry_after=math.ceil(seconds))
-
-
 def tell(scope: Scope, rate: Rate, who: str) -> None:
     scope["answer_headers"].extend(rate.headers(who))

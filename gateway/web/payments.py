@@ -4,6 +4,7 @@ import hmac
 import math
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -20,8 +21,10 @@ from gateway.errors import (
     PurchaseNotFound,
     Refunded,
     Revoked,
+    WebhookRefused,
 )
 from gateway.flows.entitlements import run_url
+from gateway.flows.meter import WEBHOOKS_REFUSED_ALARM
 from gateway.flows.open_checkout import open_checkout, payable
 from gateway.flows.receive_webhook import receive_webhook
 from gateway.flows.services import Services
@@ -32,6 +35,8 @@ from gateway.web import pages
 from gateway.web.answers import JsonResponse
 from gateway.web.limits import within_checkouts
 from gateway.web.requests import Sender, client_address, identify, read_body, read_headers
+
+log = structlog.get_logger()
 
 NO_STORE = {"cache-control": "no-store"}
 LONGEST_WAIT_SECONDS = 25  # shorter than the idle timeouts of the proxies in front of us
@@ -199,6 +204,13 @@ async def webhook(request: Request) -> Response:
     services: Services = request.app.state.services
     body = await read_body(request.receive, WEBHOOK_BYTES)
     secret = services.settings.stripe_webhook_secret
-    event = verify(body, request.headers.get("stripe-signature"), secret, now=services.now())
+    try:
+        event = verify(body, request.headers.get("stripe-signature"), secret, now=services.now())
+    except WebhookRefused as error:
+        services.meter.webhooks_refused += 1
+        if services.meter.webhooks_refused == WEBHOOKS_REFUSED_ALARM:
+            log.error("webhooks_refused", in_a_row=WEBHOOKS_REFUSED_ALARM, last=error.detail)
+        raise
+    services.meter.webhooks_refused = 0
     await receive_webhook(services, event)
     return JsonResponse({"received": True})

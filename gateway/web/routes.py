@@ -2,14 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from gateway.web.simulate import Simulate
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.web import events, keys, models, pages, pay, payments, problems, runs, site, uploads
+from gateway.web import events, keys, ledger, metrics, models, pages, pay, payments, problems, runs, site, uploads
+from gateway.web.simulate import Simulate
 
 
 def by_method(**handlers: Callable[[Request], Awaitable[Response]]) -> type[HTTPEndpoint]:
@@ -35,6 +35,7 @@ ROUTES = [
     Route("/fmus/{fmu_id}", by_method(get=models.model, delete=uploads.withdraw)),
     Route("/fmus/{fmu_id}/variables", models.variables),
     Route("/fmus/{fmu_id}/inputs.csv", models.inputs),
+    Route("/ledger", ledger.ledger),
     Route("/keys", keys.create, methods=["POST"]),
     Route("/keys/{key_id}", keys.revoke, methods=["DELETE"]),
     Route("/", site.landing),
@@ -43,6 +44,7 @@ ROUTES = [
     Route("/llms.txt", site.llms),
     Route("/health", site.health),
     Route("/ready", site.ready),
+    Route("/metrics", metrics.metrics),
     Route("/problems", problems.problems_index),
     Route("/problems/{code}", problems.problem_page),
     Mount("/static", StaticFiles(directory=pages.STATIC)),

@@ -5,14 +5,19 @@ import contextlib
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from starlette.types import Receive, Scope, Send
+
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
+from gateway.flows.for_sale import model_for, sold_as
+from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
+from gateway.flows.services import Services
 from gateway.web.answers import JsonResponse, accepted_response, result_response
 from gateway.web.edge import REQUEST_ID
-from gateway.web.limits import Rates, within
+from gateway.web.limits import Rates, tell, within
 from gateway.web.offers import price_text
 from gateway.web.problems import PROBLEM, send_bytes
 from gateway.web.requests import (
@@ -25,11 +30,6 @@ from gateway.web.requests import (
     read_headers,
     wants_no_wait,
 )
-from starlette.types import Receive, Scope, Send
-
-from gateway.flows.for_sale import model_for, sold_as
-from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
-from gateway.flows.services import Services
 
 YES, NO = ("1", "true", ""), ("0", "false")
 
@@ -68,22 +68,27 @@ class Simulate:
         if quote_only or body.quote_only:
             await _free_quote(model, price)(scope, receive, send)
             return
-        if price.micros and token is not None:
-            try:
-                finished = await redeem_and_run(services, plan, token, key, sender.account_id, wait=wait)
-            except Offer as refusal:
-                refusal.fields |= state.offers.fields(model, sender.account_id)
-                raise
-        else:
-            if sender.account_id is None or services.settings.stripe_enabled:
-                address = client_address(scope, headers, services.settings.trusted_proxies)
-                within(scope, state.rates.free_runs, address, "free runs")
-            REQUEST_ID.set(scope["request_id"])
-            finished = await run_free(services, plan, sender.account_id, key, wait=wait)
-        if wait or finished.replayed:
-            response = await result_response(services, finished.run, media_type, replayed=finished.replayed)
-        else:
-            response = accepted_response(services, finished.run)
+        address = client_address(scope, headers, services.settings.trusted_proxies)
+        who = sender.account_id or address
+        try:
+            if price.micros and token is not None:
+                finished = await redeem_and_run(services, plan, token, key, sender.account_id, who=who, wait=wait)
+            else:
+                REQUEST_ID.set(scope["request_id"])
+                if sender.account_id is None or services.settings.stripe_enabled:
+                    within(scope, state.rates.free_runs, address, "free runs")
+                finished = await run_free(services, plan, sender.account_id, key, who=who, wait=wait)
+        except Offer as refusal:
+            refusal.fields |= state.offers.fields(model, sender.account_id)
+            raise
+        finally:
+            tell(scope, services.released, who)
+        run, replayed = finished.run, finished.replayed
+        response = (
+            await result_response(services, run, media_type, replayed=replayed)
+            if wait or replayed
+            else accepted_response(services, run)
+        )
         await response(scope, receive, send)
 
 

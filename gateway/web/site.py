@@ -81,14 +81,14 @@ async def ready(request: Request) -> Response:
     """GET /ready: able to sell; 503 if not, with what is wrong."""
     services: Services = request.app.state.services
     settings = services.settings
-    alarms = await services.store.alarms(services.now())
-    raised = [f"{count} {name.replace('_', ' ')}" for name, count in _fields(alarms).items() if count]
+    raised = (await services.store.alarms(services.now())).raised
+    said = [f"{count} {name}" for name, count in (raised | services.meter.webhook_alarm).items()]
     checks: dict[str, dict[str, Any]] = {
         "database": {"ok": True, "detail": "answers"},
         "models": {"ok": bool(services.library.models), "detail": _models_detail(services)},
         "sandbox": {"ok": True, "detail": "; ".join(services.runner.missing) or "every layer is there"},
         "stripe": {"ok": True, "detail": _stripe_detail(services)},
-        "alarms": {"ok": not raised, "detail": ", ".join(raised) or "none"},
+        "alarms": {"ok": not raised, "detail": ", ".join(said) or "none"},
         "draining": {"ok": not services.draining, "detail": "stopping" if services.draining else "no"},
     }
     able = all(check["ok"] for check in checks.values())
@@ -101,10 +101,6 @@ async def ready(request: Request) -> Response:
     }
     headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": str(READY_AGAIN_SECONDS)})
     return JsonResponse(body, status_code=200 if able else 503, headers=headers)
-
-
-def _fields(alarms: Any) -> dict[str, int]:
-    return {name: getattr(alarms, name) for name in alarms.__dataclass_fields__}
 
 
 def _models_detail(services: Services) -> str:

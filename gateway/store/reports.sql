@@ -1,0 +1,50 @@
+-- name: transfers_of(account_id, livemode, since, before, after, most)
+-- An account's transfers in the order of their booking. Those of the purchase itself, and of money that came through its
+-- Checkout Session on other terms.
+SELECT t.seq, t.id, t.kind, t.debit, t.credit, t.amount, t.currency, t.at, p.id AS purchase
+  FROM purchase p JOIN transfer t ON t.ref IN (p.id, p.stripe_session_id)
+ WHERE p.account_id = :account_id AND p.livemode = :livemode AND t.seq > :after AND t.at >= :since AND t.at < :before
+ ORDER BY t.seq LIMIT :most;
+
+-- name: money_totals()
+-- What is with Stripe less what was earned and lost: the sum of all that is owed to buyers, since all balances sum to zero.
+SELECT acct, amount FROM balance
+ WHERE (acct >= 'stripe:' AND acct < 'stripe;') OR (acct >= 'revenue:' AND acct < 'revenue;') OR (acct >= 'loss:' AND acct < 'loss;');
+
+-- name: money_held()
+SELECT p.currency, p.livemode, SUM(r.price) AS amount
+  FROM run r JOIN purchase p ON p.id = r.token_id WHERE r.state = 'running' GROUP BY p.currency, p.livemode;
+
+-- name: money_going_back()
+-- Ordered and not yet carried out: of tokens, and of unmatched money.
+SELECT currency, livemode, SUM(amount) AS amount, SUM(CASE WHEN ref LIKE 'pur_%' THEN amount ELSE 0 END) AS of_tokens
+  FROM outbox WHERE state = 'todo' GROUP BY currency, livemode;
+
+-- name: money_unmatched()
+-- An unmatched account's currency and mode stand in the transfer that filled it.
+SELECT t.currency, (CASE WHEN t.debit LIKE 'stripe:live:%' THEN 1 ELSE 0 END) AS livemode, SUM(b.amount) AS amount
+  FROM balance b JOIN transfer t
+    ON t.id = COALESCE((SELECT id FROM transfer x WHERE x.id = b.acct), 'restore:' || substr(b.acct, 11))
+ WHERE b.acct >= 'unmatched:' AND b.acct < 'unmatched;' AND b.amount > 0 GROUP BY t.currency, t.debit;
+
+-- name: quotes_by_day(since)
+SELECT day, count AS n FROM quotes WHERE day >= :since / 86400;
+
+-- name: keys_by_day(since)
+SELECT created_at / 86400 AS day, count(*) AS n FROM api_key WHERE created_at >= :since GROUP BY day;
+
+-- name: checkouts_by_day(since, livemode)
+SELECT created_at / 86400 AS day, count(*) AS n FROM purchase
+ WHERE created_at >= :since AND livemode = :livemode AND stripe_session_id IS NOT NULL GROUP BY day;
+
+-- name: payments_by_day(since, livemode)
+SELECT paid_at / 86400 AS day, count(*) AS n FROM purchase
+ WHERE paid_at >= :since AND livemode = :livemode AND paid_at IS NOT NULL GROUP BY day;
+
+-- name: runs_by_day(since)
+-- Runs that succeeded, of all and of those that were paid for.
+SELECT started_at / 86400 AS day, count(*) AS n, SUM(CASE WHEN source = 'token' THEN 1 ELSE 0 END) AS paid
+  FROM run WHERE started_at >= :since AND state = 'succeeded' GROUP BY day;
+
+-- name: add_quotes(day, count)!
+INSERT INTO quotes(day, count) VALUES (:day, :count) ON CONFLICT (day) DO UPDATE SET count = quotes.count + excluded.count;
