@@ -26,9 +26,11 @@ from gateway.client.values import Malformed, RunResult
 PRICES = Path(__file__).parent / "demo_prices.toml"
 PAID = {"fmu_id": "msl:BouncingBall", "stop_time": 3.0, "step": 0.01, "kpis": ["h:max", "h:rms"]}
 FREE = {"fmu_id": "msl:VanDerPol"}
+RECEIPT = ("purchase", "paid_at", "receipt_url")
 CARD = {"card": "4242424242424242"}
 START_WITHIN = 60.0  # seconds; the first start after an installation compiles Python's files
 STOP_WITHIN = 10.0  # seconds
+LAST_WORDS = 10  # lines of a log, shown where a step failed
 # What a child may know of this machine: no setting of the person's, and above all no live key, gets into the demo.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 
@@ -108,11 +110,15 @@ class Loop:
         asked = request.get("stop_time", last)
         _require(last == asked, f"the last row stands at {last}, not at {asked}")
         _require(result.charged is bool(token), "what was charged is not what was agreed")
-        put_fields([("last time", f"{last} s, exactly as asked" if "stop_time" in request else f"{last} s")])
         receipt = result.receipt or {}
         _require(bool(receipt) is bool(token), "a paid run has a receipt and a free one has none")
-        put_fields([("receipt", f"{result.amount} {result.currency}" if token else "nothing was charged")])
-        put_fields([(f"  {name}", value) for name, value in receipt.items() if name not in {"amount", "currency"}])
+        put_fields(
+            [
+                ("last time", f"{last} s, exactly as asked" if "stop_time" in request else f"{last} s"),
+                ("charged", f"{result.amount} {result.currency}" if token else "nothing was charged"),
+                *((name.replace("_", " "), value) for name, value in receipt.items() if name in RECEIPT),
+            ]
+        )
 
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, expect: int, show: tuple[str, ...] = ()
@@ -204,13 +210,10 @@ def _servers(port: int, stub_port: int, folder: Path) -> Iterator[dict[str, subp
                     preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
                 )
         yield processes
-    except BaseException:
-        for name, process in processes.items():
-            if process.poll() not in {None, 0}:
-                print(f"\nThe {name} process ended with {process.returncode}:", file=sys.stderr)
-                print(
-                    "\n".join((folder / f"{name}.log").read_text(errors="replace").splitlines()[-20:]), file=sys.stderr
-                )
+    except Exception:
+        for name in processes:
+            if lines := (folder / f"{name}.log").read_text(errors="replace").splitlines():
+                print(f"\nThe last words of the {name} process:", *lines[-LAST_WORDS:], sep="\n", file=sys.stderr)
         raise
     finally:
         for process in reversed(processes.values()):  # the gateway first, while its Stripe still answers

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import environ
+from os import devnull, environ
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +25,7 @@ from gateway.client.options import (
     Plot,
     Png,
     Quote,
+    ReadToken,
     Set,
     Start,
     Step,
@@ -123,7 +124,7 @@ def run(
 def result(
     run: Annotated[str, typer.Argument(metavar="RUN", help="run_… or its run_url.")],
     *,
-    payment_token: Token = None,
+    payment_token: ReadToken = None,
     csv: Csv = None,
     json: Json = False,
     plot: Plot = None,
@@ -138,7 +139,7 @@ def result(
 
 def status(
     session: Annotated[str, typer.Argument(metavar="SESSION", help="The session_id of your quote.")],
-    wait: Annotated[str | None, typer.Option("--wait", metavar="10m", help="Wait until it is paid.")] = None,
+    wait: Annotated[str | None, typer.Option("--wait", metavar="10m", help="Wait this long for the payment.")] = None,
     json: Json = False,
 ) -> None:
     """Where a purchase stands; its payment token once it is paid."""
@@ -152,7 +153,7 @@ def status(
         if out.as_json:
             put_json(found.body)
         else:
-            views.show_status(session, found)
+            views.show_status(found)
 
 
 def keys_create(
@@ -183,6 +184,14 @@ def _gateway(out: Output) -> Iterator[Gateway]:
     try:
         with gateway:
             yield gateway
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read our data has enough
+    except OSError as error:
+        message(f"{error.filename or 'The output'} could not be written: {error.strerror}.")
+        if error.filename is None:
+            sys.stdout = open(devnull, "w")  # noqa: SIM115 - or Python would try again as it ends, and complain
+        raise typer.Exit(exits.Exit.UNEXPECTED) from None
     except GatewayClientError as error:
         if isinstance(error, Problem) and out.as_json:
             put_json(error.body)
@@ -192,14 +201,14 @@ def _gateway(out: Output) -> Iterator[Gateway]:
 
 def _run(gateway: Gateway, request: RunRequest, token: str | None) -> RunResult:
     try:
-        with Waiting(lambda passed: f"running {request.fmu_id} … {passed:.0f} s"):
+        with Waiting(lambda passed: f"running {request.fmu_id} …" + (f" {passed:.0f} s" if passed >= 1 else "")):
             return gateway.run(request, token)
     except RunFailed:
         if token:
             message(f"The payment token works again: --payment-token {token}")
         raise
-    except (Unreachable, KeyboardInterrupt):
-        if token:
+    except (Unreachable, KeyboardInterrupt) as stopped:
+        if token and not (isinstance(stopped, Unreachable) and not stopped.sent):
             message("A paid run goes on without you. The same command gets its result and is not charged again,")
             message(f"with --payment-token {token}")
         raise
@@ -240,33 +249,28 @@ def _left(seconds: float) -> str:
 def _deliver(gateway: Gateway, result: RunResult, token: str | None, out: Output) -> None:
     """Shows the result first, and then writes its files: what was paid for is seen whatever the disk says."""
     token = token or result.run_token
-    written = True
-    if not out.csv_to_stdout:
-        put_json(result.body) if out.as_json else views.show_result(result, token, with_plot=out.plot is not False)
-    if out.csv is not None:
-        try:
-            content = gateway.result_csv(result.run_id, token)
-        except GatewayClientError:
-            views.say_how_to_read_again(result, token)
-            raise
-        written = _write(out.csv, content)
-    if out.png is not None:
-        from gateway.client.png import png
+    try:
+        if not out.csv_to_stdout:
+            put_json(result.body) if out.as_json else views.show_result(result, token, with_plot=out.plot is not False)
+        if out.csv is not None:
+            _write(out.csv, gateway.result_csv(result.run_id, token))
+        if out.png is not None:
+            from gateway.client.png import png
 
-        written = _write(out.png, png(result)) and written
-    if not written:
+            _write(out.png, png(result))
+    except BrokenPipeError:
+        raise
+    except (GatewayClientError, OSError):
         views.say_how_to_read_again(result, token)
-        raise typer.Exit(exits.Exit.UNEXPECTED)
+        raise
 
 
-def _write(path: Path, content: bytes) -> bool:
+def _write(path: Path, content: bytes) -> None:
     if str(path) == "-":
         sys.stdout.buffer.write(content)
-        return True
+        return
     try:
         path.write_bytes(content)
     except OSError as error:
-        message(f"{path} could not be written: {error.strerror}.")
-        return False
+        raise OSError(error.errno, error.strerror, str(path)) from None  # what a full disk says names no file
     message(f"Written to {path}.")
-    return True

@@ -221,7 +221,7 @@ def _persist(call: Call, token: str | None, patience: float, now: Clock) -> Exch
         try:
             return (yield from _ask(call))
         except Unreachable as error:
-            lost = lost or error.sent
+            lost = error.sent = lost or error.sent  # the run may have begun, even if the last attempt met nobody
             if not lost or now() - began >= patience:
                 raise
             rest, because = pause, "connection lost"
@@ -265,7 +265,7 @@ def _refusal(answer: Answer) -> Exception:
     except UnexpectedAnswer:
         if answer.status in {502, 503, 504}:
             return Unreachable(f"a proxy answers {answer.status}: no gateway behind it", sent=True)
-        return UnexpectedAnswer(f"no gateway's answer: status {answer.status}, not JSON")
+        return UnexpectedAnswer(f"this is no gateway's answer: status {answer.status}, not JSON")
     return problem(answer.status, body, _retry_after(answer))
 
 
@@ -278,13 +278,13 @@ def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.content)
     except ValueError:
-        raise UnexpectedAnswer(f"no gateway's answer: status {answer.status}, not JSON") from None
+        raise UnexpectedAnswer(f"this is no gateway's answer: status {answer.status}, not JSON") from None
 
 
 def _object(answer: Answer) -> dict[str, Any]:
     body = _json(answer)
     if not isinstance(body, dict):
-        raise UnexpectedAnswer(f"no gateway's answer: status {answer.status}, no JSON object")
+        raise UnexpectedAnswer(f"this is no gateway's answer: status {answer.status}, no JSON object")
     return body
 
 

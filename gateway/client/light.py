@@ -20,6 +20,10 @@ class LightCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _lightened(super().get_params(ctx))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`run [OPTIONS] MODEL`, where typer writes {MODEL}."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
 
 class LightGroup(TyperGroup):
     """The same for a group of commands."""

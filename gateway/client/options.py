@@ -30,8 +30,9 @@ MaxPrice = Annotated[
     str | None,
     typer.Option("--max-price", metavar="2", envvar="FMU_GATEWAY_MAX_PRICE", help="Refuse to pay more than this."),
 ]
-Token = Annotated[
-    str | None, typer.Option("--payment-token", metavar="T", help="Pays for the run, and reads its result.")
+Token = Annotated[str | None, typer.Option("--payment-token", metavar="T", help="Pays for the run.")]
+ReadToken = Annotated[
+    str | None, typer.Option("--payment-token", metavar="T", help="The token that paid, or a free run's run_token.")
 ]
 Wait = Annotated[str, typer.Option("--wait", metavar="10m", help="How long to wait for the payment.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on a terminal too; piped it always is.")]

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from gateway.client.screen import plain
+from gateway.client.ticks import LARGEST, round_ticks, span, tick_labels
 from gateway.client.values import RunResult
 
 # Pixels of the file. 192 to the inch: text and lines are as large as on a page, and sharp on a dense screen.
@@ -28,7 +29,6 @@ LINE = 4
 PALETTE = ("#2f7de1", "#d9690d", "#12937e", "#d6456b", "#8b5fd9", "#7f8a1c", "#1b8fb5", "#a9714b")
 INK, FAINT, GRID, ZERO = "#222222", "#5a5a5a", "#e4e4e4", "#9a9a9a"
 MAX_NAME = 40  # characters of a name in the legend
-LARGEST, SMALLEST_SPAN = 1e300, 1e-300  # beyond these the arithmetic of an axis would overflow
 TITLE = ImageFont.load_default(34)
 TEXT = ImageFont.load_default(24)
 # Pillow's font has ASCII and a little more. The same picture on every machine is worth writing Ohm.
@@ -162,34 +162,10 @@ def _caption(name: str, power: str, unit: str) -> str:
 
 
 def _axis(values: Sequence[float | None], start: float, end: float, *, spacing: float, margin: float) -> Axis:
-    """Ticks at multiples of 1, 2 or 5 times a power of ten, at least two and about `spacing` pixels apart or more."""
-    known = [v for v in values if v is not None] or [0.0, 1.0]
-    low, high = min(known), max(known)
-    largest = max(abs(low), abs(high))
-    if high - low <= max(SMALLEST_SPAN, 1e-11 * largest):  # constant
-        room = largest / 2 if largest > SMALLEST_SPAN else 1.0
-    else:
-        room = (high - low) * margin
-    low, high = low - room, high + room
-    span = high - low
-    power = 10.0 ** math.floor(math.log10(span) - 1)
-    steps = [factor * power for factor in (1, 2, 5, 10, 20, 50) if factor * power <= span / 2]
-    step = next((step for step in steps if step >= span * spacing / abs(end - start)), steps[-1])
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = [i * step for i in range(first, last + 1)]
-    labels, exponent = _tick_labels(ticks, step, max(abs(low), abs(high)))
+    low, high = span([v for v in values if v is not None], margin)
+    ticks = round_ticks(low, high, abs(end - start) / spacing)
+    labels, exponent = tick_labels(ticks, low, high)
     return Axis(low, high, start, end, ticks, labels, f"x10^{exponent}" if exponent else "")
-
-
-def _tick_labels(ticks: Sequence[float], step: float, largest: float) -> tuple[list[str], int]:
-    """One label per tick, and the power of ten they leave out."""
-    exponent = 3 * math.floor(math.log10(largest) / 3)
-    if -3 <= exponent < 6:
-        exponent = 0
-    places = max(0, exponent - math.floor(math.log10(step) + 1e-9))
-    half = 10.0 ** (exponent / 2)  # divided by twice, because 10**-324 would be zero
-    labels = [f"{tick / half / half:.{places}f}" for tick in ticks]
-    return ["0" if float(label) == 0 else label for label in labels], exponent
 
 
 def _curves(

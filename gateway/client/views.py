@@ -5,13 +5,22 @@ from typing import Any
 
 from gateway.client.errors import (
     GatewayClientError,
+    InvalidRequest,
     PaymentRequired,
     Problem,
+    UnexpectedAnswer,
     Unreachable,
     WaitedTooLong,
 )
 from gateway.client.screen import bold, message, plain, put, put_fields, put_table, width
 from gateway.client.values import ModelCard, Offer, PurchaseStatus, RunResult
+
+# The gateway explains itself to programs; at this command line some ways out have other names.
+NEXT_STEP_HERE = {
+    "model_not_found": "fmu-gateway models lists them all.",
+    "key_refused": "Correct FMU_GATEWAY_API_KEY; or unset it, and buy without or get one: fmu-gateway keys create.",
+    "price_above_max": "Raise --max-price, or do nothing: nothing was created.",
+}
 
 
 def show_models(models: Sequence[ModelCard]) -> None:
@@ -63,7 +72,7 @@ def show_offer(offer: Offer) -> None:
     )
 
 
-def show_status(session_id: str, status: PurchaseStatus) -> None:
+def show_status(status: PurchaseStatus) -> None:
     put_fields(
         [
             ("status", status.status),
@@ -73,7 +82,7 @@ def show_status(session_id: str, status: PurchaseStatus) -> None:
         ]
     )
     if status.status == "pending":
-        message(f"Not paid yet. fmu-gateway status {plain(session_id)} --wait 10m waits for the payment.")
+        message("Not paid yet; with --wait 10m this command waits for the payment.")
     if status.payment_token:
         message("Spend it on one run: fmu-gateway run MODEL --payment-token TOKEN")
 
@@ -87,13 +96,13 @@ def show_result(result: RunResult, token: str | None, *, with_plot: bool) -> Non
         from gateway.client.plot import plot
 
         put(plot(result, width()))
-    put_fields([(plain(name), _number(value)) for name, value in result.kpis.items()])
     last = {name: result.data[name][-1] for name in result.columns if result.data.get(name)}
     row = [f"{name} = {_number(value)} {_unit(result.units.get(name))}".rstrip() for name, value in last.items()]
-    put_fields([("last row", ", ".join(row))])
     receipt = result.receipt or {}
     put_fields(
         [
+            *((plain(name), _number(value)) for name, value in result.kpis.items()),
+            ("last row", ", ".join(row)),
             ("charged", f"{result.amount} {result.currency}" if result.charged else "nothing: this run was free"),
             ("purchase", receipt.get("purchase")),
             ("paid at", receipt.get("paid_at")),
@@ -115,25 +124,26 @@ def explain(error: GatewayClientError) -> None:
     if isinstance(error, PaymentRequired) and error.code == "payment_required" and error.offer:
         offer = error.offer
         message(f"One run of {offer.fmu_id} costs {offer.amount} {offer.currency}. Nothing was charged.")
-        message("Pay and run:  the same command with --pay")
-        message(f"Or by hand:   open {offer.checkout_url}")
-        message(f"              fmu-gateway status {offer.session_id} --wait 10m   gives the payment token")
-        message("              the same command with --payment-token TOKEN")
+        message("Pay and run: the same command with --pay. Or by hand:")
+        message(f"1. Pay here:       {offer.checkout_url}")
+        message(f"2. Get the token:  fmu-gateway status {offer.session_id} --wait 10m")
+        message("3. Run:            the same command with --payment-token TOKEN")
     elif isinstance(error, Problem):
-        message(f"{error.field}: {error.detail}" if error.field and error.field not in error.detail else error.detail)
+        named = isinstance(error, InvalidRequest) and error.field and error.field not in error.detail
+        message(f"{error.field}: {error.detail}" if named else error.detail)
         if error.did_you_mean:
             message(f"Did you mean {error.did_you_mean}?")
         if error.charged is False:
             message("Nothing was charged.")
         if error.run_url:
             message(f"Its run: fmu-gateway result {error.run_url}")
-        if error.next_step:
-            message(error.next_step)
+        if next_step := NEXT_STEP_HERE.get(error.code, error.next_step):
+            message(next_step)
     else:
         message(str(error)[:1].upper() + str(error)[1:] + ".")
     if isinstance(error, WaitedTooLong):
         message(f"A payment is not lost: fmu-gateway status {error.session_id} --wait 10m")
-    if isinstance(error, Unreachable) and not error.sent:
+    if isinstance(error, UnexpectedAnswer) or (isinstance(error, Unreachable) and not error.sent):
         message("Is the address right? FMU_GATEWAY_URL says where the gateway is.")
 
 
