@@ -83,6 +83,7 @@ def test_a_refund_that_stripe_does_not_take_at_first_is_taken_once(house: House,
     with house.gateway(models_dir=fewer) as gateway:
         problem(gateway.simulate(BALL, bought.token), 410, "model_withdrawn")
         gateway.stripe.fault("cut", path="/v1/refunds", method="POST", when="after", times=3)
+        gateway.stripe.script(drop=True, times=None)  # or the webhook of the refund may be faster than our look
         gateway.reconcile()
         assert gateway.rows("SELECT state, attempts FROM outbox") == [{"state": "todo", "attempts": 1}]
         gateway.stripe.clear_faults()
