@@ -15,6 +15,7 @@ from gateway.client.errors import (
     Unreachable,
     WaitedTooLong,
 )
+from gateway.client.following import RunningRun, RunProgress
 from gateway.client.gateway import AsyncGateway, Gateway
 from gateway.client.values import (
     Checkout,
@@ -44,8 +45,10 @@ __all__ = [
     "PurchaseStatus",
     "RunFailed",
     "RunInProgress",
+    "RunProgress",
     "RunRequest",
     "RunResult",
+    "RunningRun",
     "Token",
     "Unavailable",
     "UnexpectedAnswer",

@@ -36,6 +36,7 @@ from gateway.client.options import (
 )
 from gateway.client.screen import Waiting, message, plain, put_json
 from gateway.client.values import Offer, RunRequest, RunResult
+from gateway.client.watching import run_watched
 
 
 def models(
@@ -201,6 +202,8 @@ def _gateway(out: Output) -> Iterator[Gateway]:
 
 def _run(gateway: Gateway, request: RunRequest, token: str | None) -> RunResult:
     try:
+        if sys.stderr.isatty():  # somebody watches, and may want to stop it
+            return run_watched(gateway, request, token)
         with Waiting(lambda passed: f"running {request.fmu_id} …" + (f" {passed:.0f} s" if passed >= 1 else "")):
             return gateway.run(request, token)
     except RunFailed:

@@ -11,7 +11,7 @@ GatewayClientError
     ├── RunInProgress   409 run_in_progress
     ├── Gone            410: the quote, token or purchase is over
     ├── InvalidRequest  413, 422
-    ├── RunFailed       model_error, model_crashed, simulation_timeout, memory_limit: not charged
+    ├── RunFailed       model_error, model_crashed, simulation_timeout, memory_limit, run_cancelled: not charged
     └── Unavailable     429, 502, 503, 507: the same request may work later
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from gateway.client.values import Offer
 
-RUN_FAILURES = frozenset({"model_error", "model_crashed", "simulation_timeout", "memory_limit"})
+RUN_FAILURES = frozenset({"model_error", "model_crashed", "simulation_timeout", "memory_limit", "run_cancelled"})
 
 
 class GatewayClientError(Exception):

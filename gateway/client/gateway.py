@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from gateway.client import exchanges
 from gateway.client.errors import Unreachable
 from gateway.client.exchanges import Answer, Call, Exchange, Pause
+from gateway.client.following import AsyncFollowing, Following
 from gateway.client.values import (
     Checkout,
     ModelCard,
@@ -70,7 +71,7 @@ def _lost(error: "httpx.TransportError", base_url: str) -> Unreachable:
     )
 
 
-class Gateway:
+class Gateway(Following):
     """A gateway, for blocking code. Every method raises a GatewayClientError; see gateway.client.errors.
 
     `on_pause` hears why a lost or busy gateway is being asked again. `transport` is an httpx one, for tests.
@@ -186,7 +187,7 @@ class Gateway:
             raise _lost(error, self.base_url) from error
 
 
-class AsyncGateway:
+class AsyncGateway(AsyncFollowing):
     """A gateway, for asyncio. The methods, arguments and errors are Gateway's."""
 
     def __init__(
