@@ -41,6 +41,7 @@ SECRET = "a-secret-of-the-harness-long-enough"
 # Limits that a test of something else should not meet.
 GENEROUS: dict[str, Any] = {
     "keys_per_minute": 0, "free_runs_per_minute": 0, "checkouts_per_minute": 0, "checkouts_per_second": 0,
+    "uploads_enabled": True, "uploads_per_day": 0,
 }  # fmt: skip
 
 

@@ -41,13 +41,16 @@ def main() -> NoReturn:
     sandbox.silence()
     sandbox.only_descriptor(stream)
     import json
+    import resource
 
     import fmpy.validation  # noqa: F401
     import lark  # noqa: F401
     import lxml.etree  # noqa: F401
 
+    statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.confine_zygote(directory, uid, own_user_namespace=not missing)
-    sandbox.limit(cpu=CPU_SECONDS, fsize=0, **{"as": memory})
+    address_space = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+    sandbox.limit(cpu=CPU_SECONDS, fsize=0, **{"as": address_space + memory})
     found = [p[:PROBLEM_TEXT] for p in problems(directory)[:MOST_PROBLEMS]]
     os.write(stream, json.dumps(found).encode())
     os._exit(0)
