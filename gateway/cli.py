@@ -113,6 +113,14 @@ def doctor() -> None:
 
 
 @app.command(rich_help_panel=SELL, cls=LightCommand)
+def verify(run: Annotated[str, typer.Argument(metavar="RUN", help="run_… or its run_url.")]) -> None:
+    """Run it again from its kept result; the same numbers, or 1."""
+    from gateway import verify
+
+    raise typer.Exit(verify.verify(run))
+
+
+@app.command(rich_help_panel=SELL, cls=LightCommand)
 def demo(
     port: Annotated[int, typer.Option(metavar="P", min=1, max=65535, help="The gateway's port.")] = 8402,
     stub_port: Annotated[int, typer.Option(metavar="P", min=1, max=65535, help="The local Stripe's port.")] = 8403,
