@@ -94,6 +94,17 @@ def test_a_database_locked_by_another_process_is_busy_and_then_works(open_gatewa
     assert gateway.simulate(BALL, bought.token).status_code == 200
 
 
+def test_a_database_that_became_read_only_refuses_and_then_works(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    bought = gateway.buy()
+    writing = gateway.services.store.write._db
+    writing.execute("PRAGMA query_only=ON")  # the same error as of a file system that the kernel made read-only
+    problem(gateway.simulate(BALL, bought.token), 507, "storage_full")
+    assert gateway.status(bought.session_id).json()["payment_token"] == bought.token  # reading goes on
+    writing.execute("PRAGMA query_only=OFF")
+    assert gateway.simulate(BALL, bought.token).status_code == 200
+
+
 @pytest.mark.parametrize("back", [120, 3600, 40 * 24 * 3600])
 def test_a_clock_that_steps_back_loses_nothing(open_gateway: Start, back: int) -> None:
     gateway = open_gateway()
