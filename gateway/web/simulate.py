@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
+from gateway.domain.runs import RunPlan
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
 from gateway.flows.for_sale import model_for, sold_as
@@ -52,10 +53,7 @@ class Simulate:
             REQUEST_ID.set(scope["request_id"])  # not for an unpaid quote, which logs nothing
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
         model = await find_model(services, body.fmu_id, sender.account_id, token)
-        if body.start_values and uses_units(body, model):
-            plan = await asyncio.to_thread(plan_run, body, model, services.limits)
-        else:
-            plan = plan_run(body, model, services.limits)
+        plan = await _plan(services, body, model)
         price = services.price_of(model)
         enough = body.max_price is None or _is_enough(body.max_price, price)
         if price.micros and (token is None or quote_only or body.quote_only):
@@ -90,6 +88,12 @@ class Simulate:
             else accepted_response(services, run)
         )
         await response(scope, receive, send)
+
+
+async def _plan(services: Services, body: SimulateBody, model: Model) -> RunPlan:
+    if body.start_values and uses_units(body, model):
+        return await asyncio.to_thread(plan_run, body, model, services.limits)
+    return plan_run(body, model, services.limits)
 
 
 def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapping[bytes, str]) -> None:
