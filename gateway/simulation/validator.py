@@ -37,7 +37,7 @@ def problems(directory: str) -> list[str]:
 
 def main() -> NoReturn:
     stream, directory, uid, memory = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    missing = zygote.keep(stream)
+    missing = zygote.keep(stream, uid)
     sandbox.silence()
     sandbox.only_descriptor(stream)
     import json
