@@ -15,6 +15,14 @@ from gateway.domain.money import Money
 
 SHIPPED_MODELS = Path(__file__).parent / "simulation" / "shipped"
 
+# Stripe lets a Checkout Session live for 24 hours at most, and ours outlives its quote by 31 minutes.
+LONGEST_QUOTE_MINUTES = 24 * 60 - 35
+
+# Ten years: whatever is added to a date stays a date, also in the answer to somebody who has just paid.
+Minutes = Annotated[int, Field(ge=1, le=3652 * 24 * 60)]
+Days = Annotated[int, Field(ge=1, le=3652)]
+NotNegative = Annotated[int, Field(ge=0)]
+
 
 class Settings(BaseSettings):
     """One field per environment variable of the same name in capitals; the README and .env.example list them."""
@@ -33,9 +41,9 @@ class Settings(BaseSettings):
     stripe_simulation_price_cents: Annotated[int, Field(ge=0, le=99_999_999)] = 100
     stripe_simulation_currency: str = "usd"
     pricing_file: Path | None = None
-    pending_session_ttl_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
-    checkout_token_ttl_minutes: Annotated[int, Field(ge=1)] = 30
-    unspent_refund_days: Annotated[int, Field(ge=1)] = 30
+    pending_session_ttl_minutes: Annotated[int, Field(ge=1, le=LONGEST_QUOTE_MINUTES)] = 60
+    checkout_token_ttl_minutes: Minutes = 30
+    unspent_refund_days: Days = 30
     stripe_success_url: str = ""
     stripe_cancel_url: str = ""
     redirect_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -48,24 +56,24 @@ class Settings(BaseSettings):
     fmu_gateway_db_path: str = ""
     models_dir: Path = SHIPPED_MODELS
     results_dir: Path | None = None
-    result_retention_days: Annotated[int, Field(ge=1)] = 30
+    result_retention_days: Days = 30
 
     max_body_kib: Annotated[int, Field(ge=1)] = 1024
     max_upload_mb: Annotated[int, Field(ge=1)] = 64
-    uploads_per_day: int = 10
-    uploads_total_mb: int = 2048
+    uploads_per_day: NotNegative = 10
+    uploads_total_mb: NotNegative = 2048
     max_result_rows: Annotated[int, Field(ge=1)] = 1_000_000
     max_result_values: Annotated[int, Field(ge=1)] = 8_000_000
-    simulation_timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    simulation_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     run_memory_mb: Annotated[int, Field(ge=64)] = 2048
     parallel_runs: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
     queued_runs: Annotated[int, Field(ge=1)] = 64
-    released_cpu_seconds_per_hour: float = 120.0
-    keys_per_minute: int = 10
-    free_runs_per_minute: int = 10
-    checkouts_per_minute: int = 10
-    checkouts_per_second: int = 20
-    quotes_per_second: int = 0
+    released_cpu_seconds_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120.0
+    keys_per_minute: NotNegative = 10
+    free_runs_per_minute: NotNegative = 10
+    checkouts_per_minute: NotNegative = 10
+    checkouts_per_second: NotNegative = 20
+    quotes_per_second: NotNegative = 0
 
     @field_validator("gateway_secret", "redirect_hosts", "trusted_proxies", mode="before")
     @classmethod
@@ -75,9 +83,24 @@ class Settings(BaseSettings):
     @field_validator("public_base_url", "stripe_api_base")
     @classmethod
     def _origin(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError("must be http(s)://host[:port], without user info, query or fragment")
+        if value and not re.fullmatch(r"https?://[^\s/?#@]+/?", value):
+            raise ValueError("must be http(s)://host[:port], without user info, path, query or fragment")
         return value.rstrip("/")
+
+    @field_validator("stripe_success_url", "stripe_cancel_url")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#@]+([/?#]\S*)?", value):
+            raise ValueError("must be the http(s):// address of a page: Stripe refuses anything else")
+        return value
+
+    @field_validator("redirect_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[^\s/?#@]+", host):
+                raise ValueError(f"{host!r} is no host: write example.com or example.com:8443")
+        return value
 
     @model_validator(mode="after")
     def _safe_combination(self) -> "Settings":

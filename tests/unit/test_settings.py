@@ -1,0 +1,47 @@
+"""Settings refuse what would only break later, in front of a buyer."""
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.settings import Settings
+
+KEYS = {"stripe_secret_key": "sk_test_x", "stripe_webhook_secret": "whsec_x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("checkout_token_ttl_minutes", 10**11),  # a date beyond the year 9999, after somebody paid
+        ("result_retention_days", 10**9),
+        ("unspent_refund_days", 10**9),
+        ("pending_session_ttl_minutes", 1440),  # the Checkout Session would outlive the 24 hours that Stripe allows
+        ("simulation_timeout_seconds", float("inf")),
+        ("released_cpu_seconds_per_hour", float("nan")),
+        ("keys_per_minute", -1),
+        ("checkouts_per_second", -1),
+        ("stripe_success_url", "example.com/paid"),  # Stripe refuses every session with it
+        ("stripe_cancel_url", "javascript:alert(1)"),
+        ("redirect_hosts", "https://example.com"),  # would never match
+        ("public_base_url", "https://example.com/gateway"),  # pages and the cookie live at the root
+        ("public_base_url", "https://user:word@example.com"),
+    ],
+)
+def test_a_value_that_would_break_in_front_of_a_buyer_is_refused_at_the_start(name: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**KEYS, **{name: value})
+    assert [fault["loc"] for fault in refused.value.errors()] == [(name,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stripe_success_url", "https://example.com/paid?session={CHECKOUT_SESSION_ID}"),
+        ("stripe_cancel_url", "http://127.0.0.1:3000"),
+        ("redirect_hosts", "example.com, app.example.com:8443,[::1]:8402"),
+        ("public_base_url", "https://example.com:8443/"),
+        ("pending_session_ttl_minutes", 24 * 60 - 35),
+        ("keys_per_minute", 0),
+    ],
+)
+def test_what_an_operator_would_write_is_taken(name: str, value: object) -> None:
+    assert Settings(**KEYS, **{name: value}).faults() == []
