@@ -3,62 +3,66 @@
 import math
 import time
 
-REMEMBERED = (
-    100_000  # accounts or addresses; the one that was longest not seen is forgotten, which can only be generous
-)
+# Accounts or addresses; the one that was longest not seen is forgotten, which can only be generous.
+REMEMBERED = 100_000
 
 
 class Rate:
-    """At most `per` in `seconds`, all at once if need be. 0 is no limit. `unit` is what is counted, if not requests."""
+    """At most `per` in `seconds`, all at once if need be. 0 is no limit. `unit` is what is counted, if not requests.
+
+    Quotes pass through here a thousand times a second, so `wait` and `headers` do not share what they could.
+    """
 
     def __init__(self, name: str, per: float, seconds: int, unit: str = ""):
-        self.name = name
         self.per = per
-        self.seconds = seconds
-        self.unit = unit
         self._refill = per / seconds
         self._buckets: dict[str, tuple[float, float]] = {}  # who → what is left, when that was
+        of = f';qu="{unit}"' if unit else ""
+        self._policy = (b"ratelimit-policy", f'"{name}";q={math.floor(per)};w={seconds}{of}'.encode())
+        self._state = f'"{name}";r=%d;t=%d'.encode()
 
     def wait(self, who: str) -> float:
         """0.0 and one taken, or the seconds until one can be."""
-        left = self.left(who)
         if not self.per:
             return 0.0
-        if left < 1:
-            return (1 - left) / self._refill
-        self.spend(who, 1)
-        return 0.0
+        now = time.monotonic()
+        left, then = self._buckets.pop(who, (self.per, now))
+        left = min(self.per, left + (now - then) * self._refill)
+        taken = left >= 1
+        self._keep(who, left - 1 if taken else left, now)
+        return 0.0 if taken else (1 - left) / self._refill
 
     def until_some(self, who: str) -> float:
         """0.0 while anything is left, or the seconds until something is. Takes nothing: what is used shows later."""
-        left = self.left(who)
-        return 0.0 if left > 0 or not self.per else (0.001 - left) / self._refill
+        if not self.per or (left := self._left(who)) > 0:
+            return 0.0
+        return max(-left / self._refill, 1.0)
 
     def spend(self, who: str, amount: float) -> None:
         """Take it, whether so much is left or not."""
-        if not self.per:
-            return
-        left = self.left(who)
-        self._buckets.pop(who, None)
-        self._buckets[who] = (left - amount, time.monotonic())
-        if len(self._buckets) > REMEMBERED:
-            del self._buckets[next(iter(self._buckets))]
+        if self.per:
+            left = self._left(who)
+            self._buckets.pop(who, None)
+            self._keep(who, left - amount, time.monotonic())
 
-    def left(self, who: str) -> float:
-        """Below zero where more was spent than there was."""
-        now = time.monotonic()
-        left, then = self._buckets.get(who, (self.per, now))
-        return min(self.per, left + (now - then) * self._refill)
-
-    def headers(self, who: str) -> list[tuple[bytes, bytes]]:
+    def headers(self, who: str) -> tuple[tuple[bytes, bytes], ...]:
         """RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers-10: q quota, w window in seconds,
         qu unit; r what remains, t seconds until all of it is back. None where there is no limit."""
         if not self.per:
-            return []
-        left = self.left(who)
-        back = math.ceil((self.per - left) / self._refill)
-        policy = f'"{self.name}";q={math.floor(self.per)};w={self.seconds}' + (
-            f';qu="{self.unit}"' if self.unit else ""
-        )
-        state = f'"{self.name}";r={max(math.floor(left), 0)};t={back}'
-        return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+            return ()
+        left = self._left(who)
+        state = self._state % (left if left > 0 else 0, (self.per - left) / self._refill + 1)  # %d cuts off
+        return (self._policy, (b"ratelimit", state))
+
+    def _left(self, who: str) -> float:
+        """Below zero where more was spent than there was."""
+        if who not in self._buckets:
+            return self.per
+        left, then = self._buckets[who]
+        return min(self.per, left + (time.monotonic() - then) * self._refill)
+
+    def _keep(self, who: str, left: float, now: float) -> None:
+        """Behind all others; the caller took it out."""
+        self._buckets[who] = (left, now)
+        if len(self._buckets) > REMEMBERED:
+            del self._buckets[next(iter(self._buckets))]
