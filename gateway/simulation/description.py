@@ -10,6 +10,7 @@ from gateway.domain.models import Experiment, Model, Variable
 
 FMI2_TYPES = {"Real": "Float64", "Integer": "Int32"}
 DEFAULT_SPAN = 1.0  # s; FMPy's, where a description names no stop time
+MAX_NAME, MAX_DESCRIPTION = 200, 2_000  # characters that are shown of a model's own
 MAX_ELEMENTS = 100_000  # of all arrays together: a short description may ask for any number of them
 
 
@@ -25,8 +26,8 @@ def read(directory: Path, fmu_id: str, sha256: str) -> Model:
         return Model(
             fmu_id=fmu_id,
             sha256=sha256,
-            name=found.modelName or fmu_id,
-            description=found.description or "",
+            name=(found.modelName or fmu_id)[:MAX_NAME],
+            description=(found.description or "")[:MAX_DESCRIPTION],
             fmi_version="2.0" if is_fmi2 else "3.0",
             kinds=tuple(kind for kind, interface in kinds.items() if interface is not None),
             experiment=_experiment(found),

@@ -131,19 +131,27 @@ class Uploads:
         directory = self._folder / sha256
         if not directory.is_dir():
             intake.unpack(self._folder / f"{sha256}.fmu", directory)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            saved = json.loads((self._folder / f"{sha256}.json").read_bytes())
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), self._kept(sha256).open() as lines:
+            saved = json.loads(next(lines, ""))
             if saved["versions"] == _versions():
-                return description.from_json(saved["model"])
+                variables = [json.loads(line) for line in lines]
+                return description.from_json(saved["model"] | {"variables": {v["name"]: v for v in variables}})
         model = description.read(directory, sha256, sha256)
         self._keep_description(model)
         return model
 
     def _keep_description(self, model: Model) -> None:
-        saved = {"versions": _versions(), "model": description.to_json(model)}
+        """One line for each variable: reading and writing one after the other lets the event loop in between."""
+        saved = description.to_json(model)
+        variables = saved.pop("variables").values()
         part = self._folder / "incoming" / f"{model.sha256}.json"
-        part.write_text(json.dumps(saved))
-        part.rename(self._folder / f"{model.sha256}.json")
+        with part.open("w") as file:
+            for line in ({"versions": _versions(), "model": saved}, *variables):
+                file.write(json.dumps(line) + "\n")
+        part.rename(self._kept(model.sha256))
+
+    def _kept(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.json"
 
     async def examine(self, file: Path, sha256: str, place: Place) -> Report:
         """Everything that must be right about a file in incoming/; then it stands in this folder. Refused otherwise."""
@@ -158,6 +166,7 @@ class Uploads:
     async def _try(self, model: Model, directory: Path, place: Place, found: Report) -> float:
         """How long the first steps of the default experiment took, in a zygote that nothing else will use."""
         runner = Runner(parallel=1, queued=0, timeout_seconds=TRIAL_SECONDS, memory_mb=self._memory_mb)
+        await place.turn()
         try:
             outcome = await runner.run(_first_steps(model), directory, place)
         except RunFailed as failure:

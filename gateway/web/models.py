@@ -1,5 +1,7 @@
 """Models: the catalogue, one model, its variables, and an input file to fill in."""
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +22,7 @@ from gateway.web.requests import identify, read_headers
 from gateway.web.simulate import find_model
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
+INLINE_VARIABLES = 500  # listing more takes over a millisecond, which belongs in a thread
 
 
 async def library(request: Request) -> Response:
@@ -64,12 +67,12 @@ async def report_response(request: Request, account_id: str, sha256: str, status
 
 
 def _details(services: Services, found: Model) -> dict[str, Any]:
-    counts = {c: sum(v.causality == c for v in found.variables.values()) for c in CAUSALITIES}
+    counts = Counter(v.causality for v in found.variables.values())
     more = {
         "fmi_types": found.kinds,
         "inputs": found.inputs,
         "outputs": found.outputs,
-        "variable_counts": {causality: count for causality, count in counts.items() if count},
+        "variable_counts": {causality: counts[causality] for causality in CAUSALITIES if counts[causality]},
     }
     return _summary(services, found) | more
 
@@ -81,7 +84,13 @@ async def variables(request: Request) -> Response:
     if wanted is not None and wanted not in CAUSALITIES:
         near = did_you_mean(wanted, CAUSALITIES)
         raise InvalidRequest(f"causality is one of: {', '.join(CAUSALITIES)}.", field="causality", did_you_mean=near)
-    listed = [_variable(v) for v in found.variables.values() if wanted in (None, v.causality)]
+    if len(found.variables) <= INLINE_VARIABLES:
+        return _listing(found, wanted)
+    return await asyncio.to_thread(_listing, found, wanted)
+
+
+def _listing(found: Model, causality: str | None) -> Response:
+    listed = [_variable(v) for v in found.variables.values() if causality in (None, v.causality)]
     return JsonResponse({"fmu_id": found.fmu_id, "variables": listed})
 
 
