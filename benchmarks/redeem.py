@@ -124,7 +124,6 @@ async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
             pending_id=pending, ref=token, now=NOW,
         )  # fmt: skip
         assert row is not None
-        await queries.open_balance(db, acct=debit)
         await queries.debit(db, acct=debit, amount=AMOUNT)
         await queries.credit(db, acct=credit, amount=AMOUNT)
 
@@ -181,7 +180,11 @@ async def check_the_same(folder: Path) -> int:
 
 async def flight(operation: Operation, tokens: Iterator[int], count: int, in_flight: int) -> Figures:
     """`count` operations, so many at a time."""
-    pairs = ((token_id(number), f"run_{random.randbytes(16).hex()}") for number in itertools.islice(tokens, count))
+    # Run ids begin with the time, as the gateway's do.
+    pairs = (
+        (token_id(n), f"run_{int(time.time()):08x}{random.randbytes(12).hex()}")
+        for n in itertools.islice(tokens, count)
+    )
     took: list[float] = []
 
     async def one_after_the_other() -> None:

@@ -1,4 +1,12 @@
-"""Ids: sixteen random bytes under a prefix that says what they name."""
+"""Ids: sixteen bytes under a prefix that says what they name: four of the time they were made, twelve random ones."""
+
+RANDOM_BYTES = 12
+
+
+def new_id(prefix: str, now: int, random: bytes) -> str:
+    """`now` in epoch seconds and RANDOM_BYTES. What is made together lies together in the database's trees, so that
+    storing many writes few pages."""
+    return text_id(prefix, now.to_bytes(4, "big") + random)
 
 
 def text_id(prefix: str, raw: bytes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from gateway.domain.ids import text_id
+from gateway.domain.ids import RANDOM_BYTES, new_id
 from gateway.domain.models import Model
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices
@@ -99,7 +99,7 @@ class Services:
         self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)
 
     def new_id(self, prefix: str) -> str:
-        return text_id(prefix, self.random_bytes(16))
+        return new_id(prefix, self.now(), self.random_bytes(RANDOM_BYTES))
 
     def price_of(self, model: Model) -> Money:
         if model.account_id is not None:  # the same file costs the same, also as somebody's own

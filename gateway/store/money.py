@@ -60,8 +60,9 @@ def book(db: Database, transfer: Transfer, now: int) -> None:
     )
     if written is None:
         raise Refused(f"{transfer.id} was booked before")
-    queries.open_balance(db, acct=transfer.debit)
-    queries.debit(db, acct=transfer.debit, amount=transfer.amount)
+    if not queries.debit(db, acct=transfer.debit, amount=transfer.amount):
+        queries.open_balance(db, acct=transfer.debit)
+        queries.debit(db, acct=transfer.debit, amount=transfer.amount)
     queries.credit(db, acct=transfer.credit, amount=transfer.amount)
 
 
