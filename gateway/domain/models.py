@@ -1,7 +1,8 @@
 """Model: an FMU that is for sale, as its modelDescription.xml describes it (FMI 2.0, 2.2; FMI 3.0, 2.4)."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -69,6 +70,16 @@ class Model:
     def outputs(self) -> tuple[str, ...]:
         """The columns of a result whose request names none: every recordable output."""
         return tuple(v.name for v in self.variables.values() if v.causality == "output" and v.recordable)
+
+    @cached_property
+    def _output_columns(self) -> int:
+        return sum(math.prod(self.variables[name].dimensions) for name in self.outputs)
+
+    def column_count(self, names: Collection[str]) -> int:
+        """How many columns these variables make: an array makes one for each element."""
+        if names is self.outputs:  # as almost every request has it
+            return self._output_columns
+        return sum(math.prod(self.variables[name].dimensions) for name in names)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

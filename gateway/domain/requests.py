@@ -109,8 +109,7 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
     recorded = {*outputs, *(kpi.variable for kpi in kpis)} if kpis else outputs
-    columns = sum(math.prod(model.variables[name].dimensions) for name in recorded)
-    _check_size(start, stop, step, columns, limits)
+    _check_size(start, stop, step, model.column_count(recorded), limits)
     return RunPlan(
         model=model,
         start_time=start,

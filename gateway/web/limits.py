@@ -33,10 +33,11 @@ class Rates:
         )
 
 
-def within(scope: Scope, rate: Rate, address: str, what: str) -> None:
-    """Take one, or RateLimited with the seconds to wait. The answer, whichever it is, says what is left."""
+def within(scope: Scope, rate: Rate, address: str, what: str, *, quiet: bool = False) -> None:
+    """Take one, or RateLimited with the seconds to wait. The answer says what is left; a `quiet` one if refused."""
     seconds = rate.wait(address)
-    tell(scope, rate, address)
+    if seconds or not quiet:
+        tell(scope, rate, address)
     if seconds:
         raise RateLimited(f"Too many {what} from this address.", retry_after=math.ceil(seconds))
 

@@ -44,7 +44,7 @@ class Simulate:
         services: Services = state.services
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
-        key, wait = idempotency_key(headers), not wants_no_wait(headers)
+        key = idempotency_key(headers)
         sender = identify(services, headers)
         body = parse(SimulateBody, await read_body(receive, services.settings.max_body_kib * 1024))
         assert isinstance(body, SimulateBody)
@@ -67,7 +67,7 @@ class Simulate:
             await _free_quote(model, price)(scope, receive, send)
             return
         address = client_address(scope, headers, services.settings.trusted_proxies)
-        who = sender.account_id or address
+        who, wait = sender.account_id or address, not wants_no_wait(headers)
         try:
             if price.micros and token is not None:
                 finished = await redeem_and_run(services, plan, token, key, sender.account_id, who=who, wait=wait)
@@ -97,8 +97,10 @@ async def _plan(services: Services, body: SimulateBody, model: Model) -> RunPlan
 
 
 def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapping[bytes, str]) -> None:
+    """What is left of the limit is told only when nothing is: two more headers would be a tenth of a quote's cost."""
     if services.settings.quotes_per_second:
-        within(scope, rates.quotes, client_address(scope, headers, services.settings.trusted_proxies), "quotes")
+        address = client_address(scope, headers, services.settings.trusted_proxies)
+        within(scope, rates.quotes, address, "quotes", quiet=True)
 
 
 async def find_model(services: Services, fmu_id: str, account_id: str | None, token: str | None = None) -> Model:
