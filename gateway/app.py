@@ -67,7 +67,10 @@ def create_app(settings: Settings) -> Starlette:
             app.state.plots = {}
             yield
 
-    return Gateway(routes=ROUTES, lifespan=lifespan)
+    gateway = Gateway(routes=ROUTES, lifespan=lifespan)
+    # Its redirects lead wherever the Host header says, with the session id or quote that stands in the path.
+    gateway.router.redirect_slashes = False
+    return gateway
 
 
 @contextlib.asynccontextmanager

@@ -121,6 +121,13 @@ def test_a_typing_error_with_a_token_spends_nothing(gateway: Gateway) -> None:
     assert gateway.simulate(BALL, token).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/library/", "/payments/checkout/fms_x/", "/checkout/fmq_x/", "/runs/x/"])
+def test_a_slash_too_many_leads_nowhere_that_the_host_header_names(gateway: Gateway, path: str) -> None:
+    answer = gateway.http.get(path, headers={"host": "evil.example"})
+    problem(answer, 404, "not_found")
+    assert "location" not in answer.headers
+
+
 @pytest.mark.usefixtures("nothing_happens")
 def test_a_model_that_is_not_there_is_404_with_its_likely_name(gateway: Gateway) -> None:
     for headers in ({}, {"payment-token": "fmt_forged"}):
