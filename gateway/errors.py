@@ -247,7 +247,7 @@ class TokenInvalid(Offer):
 class TokenExpired(Offer):
     """The payment token is past its expiry. The money behind it is not lost."""
 
-    next_step = "Ask the status URL you were given with your quote again: it hands out the next token."
+    next_step = "GET the status_url of the quote you paid, not of this fresh one: it hands out the next token."
 
 
 class TokenDoesNotCover(Offer):

@@ -22,6 +22,7 @@ async def create(request: Request) -> Response:
     body = parse(KeysBody, await read_body(request.receive, services.settings.max_body_kib * 1024))
     assert isinstance(body, KeysBody)
     headers = read_headers(request.scope)
+    identify(services, headers)  # a wrong key is refused even where none is needed
     address = client_address(request.scope, headers, services.settings.trusted_proxies)
     within(request.scope, request.app.state.rates.keys, address, "new keys")
     secret = base64.urlsafe_b64encode(services.random_bytes(KEY_BYTES)).rstrip(b"=").decode()

@@ -112,6 +112,7 @@ ENDPOINTS: list[tuple[str, str, Any]] = [
     ("GET", "/runs/x", None),
     ("GET", "/runs/x/result.csv", None),
     ("GET", "/runs/x/plot.svg", None),
+    ("POST", "/keys", None),
     ("DELETE", "/keys/x", None),
 ]
 
