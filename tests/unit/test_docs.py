@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.flows.receive_webhook import WATCHED
 from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,3 +56,8 @@ def test_no_secret_stands_in_env_example_or_fly_toml() -> None:
 def test_relative_links_lead_somewhere(document: Path) -> None:
     targets = [target for target in LINK.findall(document.read_text()) if "://" not in target]
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/operations.md"])
+def test_an_operator_is_told_every_event_that_the_gateway_acts_on(name: str) -> None:
+    assert {event for event in WATCHED if f"`{event}`" not in (ROOT / name).read_text()} == set()
