@@ -25,6 +25,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_READ_SEARCH = 2
 
 PROCESSES = 256  # and threads, of one zygote and all its runs: a fork or thread bomb ends here
+FEW_PROCESSES = 64  # more than the user has when a zygote begins, where the operator's own processes count as well
 OPEN_FILES = 64
 # A constructor may leave a spinning thread behind; after this the next use starts a new zygote. No run may take longer.
 ZYGOTE_CPU_SECONDS = 3600
@@ -124,6 +125,16 @@ def limit(**limits: int) -> None:
         resource.setrlimit(which, (new, new))
 
 
+def tasks_of_user() -> int:
+    """Processes and threads of this user now; 0 if /proc does not tell."""
+    count = 0
+    for entry in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{entry}").st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{entry}/task"))
+    return count
+
+
 def silence() -> None:
     """Standard input, output and error become /dev/null."""
     nothing = os.open("/dev/null", os.O_RDWR)
@@ -145,8 +156,10 @@ def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool) -> lis
     if threads > 1:
         missing.append(f"confinement covers one thread, and {threads} were running")
     limit(core=0, nofile=OPEN_FILES, cpu=ZYGOTE_CPU_SECONDS)
-    if os.geteuid() == 0 or own_user_namespace:
-        limit(nproc=PROCESSES)  # it counts per user: elsewhere it would count the operator's own processes
+    alone = os.geteuid() == 0 or own_user_namespace
+    limit(
+        nproc=PROCESSES if alone else FEW_PROCESSES + tasks_of_user()
+    )  # it counts per user: the operator's own as well
     no_new_privileges()
     layers: dict[str, Callable[[], None]] = {
         "landlock": lambda: landlock([*readable_libraries(), directory]),

@@ -2,7 +2,7 @@
 
     python -I validator.py <descriptor of a stream> <directory of the unpacked FMU> <uid if root> <bytes of memory>
 
-What it found goes into the stream as one JSON list of sentences; no answer is an answer, too.
+READY goes into the stream, then what it found as one JSON list of sentences; no list is an answer, too.
 """
 
 import os
@@ -11,8 +11,9 @@ from typing import NoReturn
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from gateway.simulation import sandbox, zygote
+from gateway.simulation import keeper, sandbox
 
+READY = b"\n"  # before this it was our own fault
 CPU_SECONDS = 20
 NAMES_CHECKED = 1_000  # FMPy takes milliseconds to parse each name
 MOST_PROBLEMS, PROBLEM_TEXT = 20, 300
@@ -37,7 +38,7 @@ def problems(directory: str) -> list[str]:
 
 def main() -> NoReturn:
     stream, directory, uid, memory = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    missing = zygote.keep(stream, uid)
+    missing = keeper.keep(stream, uid)
     sandbox.silence()
     sandbox.only_descriptor(stream)
     import json
@@ -51,6 +52,7 @@ def main() -> NoReturn:
     sandbox.confine_zygote(directory, uid, own_user_namespace=not missing)
     address_space = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
     sandbox.limit(cpu=CPU_SECONDS, fsize=0, **{"as": address_space + memory})
+    os.write(stream, READY)
     found = [p[:PROBLEM_TEXT] for p in problems(directory)[:MOST_PROBLEMS]]
     os.write(stream, json.dumps(found).encode())
     os._exit(0)

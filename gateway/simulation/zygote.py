@@ -15,48 +15,9 @@ from typing import Any, NoReturn
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from gateway.simulation import sandbox, seccomp
+from gateway.simulation import keeper, sandbox, seccomp
 
 MODEL_TEXT = 1000  # bytes kept of what a model says of its failure; the gateway shows less
-
-
-def keep(control: int) -> list[str]:
-    """Fork the zygote into its own namespaces and stay behind as its keeper; returns in the zygote only, with what
-    could not be had. Where there is no namespace, the keeper adopts what the model's processes leave, and ends it."""
-    os.umask(0o077)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sandbox.die_with_parent(signal.SIGTERM)
-    sandbox.adopt_orphans()
-    missing = []
-    try:
-        sandbox.namespaces()
-    except OSError as error:
-        missing.append(f"namespaces: {error.strerror}")
-    zygote = os.fork()
-    if not zygote:
-        sandbox.die_with_parent()
-        return missing
-    os.close(control)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(zygote, signal.SIGKILL))
-    while os.wait()[0] != zygote:
-        pass
-    while orphans := _children(os.getpid()):
-        for orphan in orphans:
-            os.kill(orphan, signal.SIGKILL)
-            os.waitpid(orphan, 0)
-    os._exit(0)
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as stat:
-                if int(stat.read().rpartition(b")")[2].split()[1]) == parent:
-                    found.append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
 
 
 class Log:
@@ -227,7 +188,7 @@ def _address_space(statm: int) -> int:
 def main() -> NoReturn:
     directory, kind = sys.argv[2:4]
     descriptor, uid, memory = int(sys.argv[1]), int(sys.argv[4]), int(sys.argv[5])
-    missing = keep(descriptor)
+    missing = keeper.keep(descriptor, uid)
     sandbox.silence()
     sandbox.only_descriptor(descriptor)
     alone = not missing

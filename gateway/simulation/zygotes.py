@@ -24,7 +24,9 @@ SCRIPT = Path(__file__).parent / "zygote.py"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
-FAREWELL_SECONDS = 5.0  # it takes milliseconds; then its keeper is killed as well
+FAREWELL_SECONDS = (
+    60.0  # it takes milliseconds, and longer where a fork bomb has no namespace; then the keeper goes, too
+)
 UCRED = struct.Struct("3i")  # pid, uid, gid
 REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
 WATCH_SECONDS = 1.0  # between two looks at what a zygote does

@@ -3,22 +3,18 @@ with namespaces and without."""
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from simulation_bench import FILES, ROOT
+from simulation_bench import ROOT
 
-NOBODY = 65534
 # The first lines of every script: a machine without namespaces or landlock, where that is asked for.
 START = """
 import json, os, socket, sys
 sys.path.append({root!r})
-from gateway.simulation import sandbox, seccomp, zygote
+from gateway.simulation import keeper, sandbox, seccomp
 if {without!r}:
     sandbox.no_new_privileges()
     numbers = {{"namespaces": {{"x86_64": 272, "aarch64": 97}}[os.uname().machine], "landlock": 444}}
@@ -32,7 +28,7 @@ ATTEMPTS = """
 import ctypes, errno, threading
 outside = os.getppid() if {without!r} else 1
 control, ours = socket.socketpair()
-missing = zygote.keep(control.fileno())
+missing = keeper.keep(control.fileno(), 61000)
 secret, mine = {secret!r}, {mine!r}
 missing += sandbox.confine_zygote(mine, 61000, own_user_namespace=not missing)
 if {role!r} == "run":
@@ -108,56 +104,6 @@ async def main():
 
 print(json.dumps(asyncio.run(main())))
 """
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A folder that everybody may enter, with a secret, an unpacked model, and models to run."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    (folder / "secret").write_text("sk_live")
-    (folder / "secret").chmod(0o644)
-    (folder / "secret-of-root").touch(0o600)
-    (folder / "models" / "test").mkdir(parents=True)
-    for name in ("BouncingBall", "Crashes"):
-        shutil.copy(FILES[name], folder / "models" / "test")
-    (folder / "unpacked" / "mine").mkdir(parents=True)
-    (folder / "unpacked" / "mine" / "modelDescription.xml").write_text("<x/>")
-    yield folder
-    shutil.rmtree(folder)
-
-
-def everybody_may(path: Path) -> bool:
-    readable = path.stat().st_mode & (0o005 if path.is_dir() else 0o004)
-    return bool(readable) and all(parent.stat().st_mode & 0o001 for parent in path.parents)
-
-
-@pytest.fixture(scope="module")
-def ordinary_python(place: Path) -> str:
-    """An interpreter of this version that an ordinary user can run, seeing what this one sees."""
-    if os.getuid() != 0:
-        return sys.executable
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    candidates = [sys.executable, *(shutil.which(name, path=p) or "" for p in ("/usr/bin", "/usr/local/bin"))]
-    usable = next((c for c in candidates if c and everybody_may(Path(c).resolve())), None)
-    if usable is None or not everybody_may(ROOT / "gateway") or not everybody_may(Path(sys.prefix)):
-        pytest.skip(f"needs a {name} and a checkout that an ordinary user can read")
-    subprocess.run([usable, "-m", "venv", "--without-pip", place / "venv"], check=True)
-    packages = place / "venv" / "lib" / name / "site-packages"
-    here = Path(sys.prefix) / "lib" / name / "site-packages"
-    (packages / "here.pth").write_text(f"{here}\n{ROOT}\n")
-    return str(place / "venv" / "bin" / "python")
-
-
-@pytest.fixture(params=["root", "ordinary user"])
-def user(request: pytest.FixtureRequest, place: Path) -> tuple[str, dict[str, object]]:
-    """The interpreter and how to start it."""
-    if request.param == "root":
-        if os.getuid() != 0:
-            pytest.skip("needs root")
-        return sys.executable, {}
-    python = request.getfixturevalue("ordinary_python")
-    return python, {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
 
 
 def execute(user, script: str, **values) -> dict[str, object]:
