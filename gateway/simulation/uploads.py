@@ -25,6 +25,7 @@ from gateway.simulation.intake import Refused
 from gateway.simulation.library import trial
 from gateway.simulation.places import Place
 from gateway.simulation.runner import Runner
+from gateway.simulation.validator import READY
 from gateway.simulation.zygotes import ENVIRONMENT, FIRST_UID, UIDS
 
 VALIDATOR = Path(__file__).parent / "validator.py"
@@ -211,7 +212,7 @@ def _first_steps(model: Model) -> RunPlan:
 
 
 async def _validate(directory: Path, memory: int) -> list[str]:
-    """What validator.py says; that it said nothing is a problem, too."""
+    """What validator.py says; that it found nothing to say in time is a problem, too."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = await asyncio.create_subprocess_exec(
@@ -238,6 +239,8 @@ async def _validate(directory: Path, memory: int) -> list[str]:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()  # its keeper kills what is left
             await process.wait()
+    if not answer.startswith(READY):
+        raise RuntimeError("the validator did not start")
     try:
         return [str(problem) for problem in json.loads(answer)]
     except ValueError:

@@ -9,10 +9,10 @@ import pytest
 from harness import Gateway, House, change, problem
 from uploading import TAG, bring, fmu, kept, send
 
-from gateway.flows.admit_model import UNPAID_SECONDS
 from gateway.settings import SHIPPED_MODELS
 
 Open = Callable[..., Gateway]
+SEVEN_DAYS = 7 * 24 * 3600
 
 
 def test_an_upload_is_reported_listed_quoted_paid_run_and_read_again(gateway: Gateway) -> None:
@@ -169,7 +169,7 @@ def test_what_nobody_paid_to_run_leaves_after_seven_days(open_gateway: Open) -> 
     paid, open_, unpaid = (bring(buyer, fmu(tag=tag))["fmu_id"] for tag in ("paid", "open", "unpaid"))
     bought = buyer.buy({"fmu_id": paid})
     buyer.open(buyer.quote({"fmu_id": open_}))
-    for seconds, status in ((UNPAID_SECONDS - 600, 200), (601, 404)):
+    for seconds, status in ((SEVEN_DAYS - 600, 200), (601, 404)):
         change(gateway.settings.database_path, "UPDATE fmu SET uploaded_at = uploaded_at - ?", seconds)
         gateway.reconcile()
         assert buyer.get(f"/fmus/{unpaid}").status_code == status
