@@ -15,7 +15,10 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="For example msl:Bou
 Start = Annotated[float | None, typer.Option("--start-time", metavar="S", help="Begin, in seconds.")]
 Stop = Annotated[float | None, typer.Option("--stop-time", metavar="S", help="End, in seconds.")]
 Step = Annotated[float | None, typer.Option("--step", metavar="S", help="Seconds between the result's rows.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A start value; may be repeated.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A start value, as 3000 or '3000 rpm'; repeatable."),
+]
 Input = Annotated[
     Path | None, typer.Option("--input", metavar="F.csv", help="Inputs over time; header time,u,… or time;u;…")
 ]
