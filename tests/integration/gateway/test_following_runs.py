@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import BALL, FREE, SLOW, Buyer, Gateway, problem, until
+from harness import BALL, FREE, SLOW, Buyer, Gateway, at_once, problem, until
 
 ASYNC = {"prefer": "respond-async"}
 LONG = {**SLOW, "start_values": {"pause": 1.5}}  # 15 seconds, which nobody waits for
@@ -157,6 +157,30 @@ def test_who_waits_for_a_run_that_another_cancels_is_told(gateway: Gateway) -> N
         told = problem(waiting.result(), 409, "run_cancelled")
     assert told["charged"] is False
     assert told["run_url"] == poll["run_url"]
+
+
+def test_whoever_cancels_at_the_last_moment_gets_the_result_or_the_money(gateway: Gateway) -> None:
+    bodies = [{**SLOW, "start_values": {"pause": i * 2e-4}} for i in range(16)]  # ends before, during, after the DELETE
+    tokens = [gateway.buy(SLOW).token for _ in bodies]
+
+    def one(i: int) -> tuple[int, str, bool]:
+        run = begin(gateway, bodies[i], tokens[i])
+        answer = gateway.http.delete(run["run_url"], headers=bearing(tokens[i]))
+        again = gateway.get(run["run_url"], headers=bearing(tokens[i])).json()
+        assert again["charged"] is answer.json()["charged"] is (again["status"] == "succeeded")
+        return answer.status_code, answer.json()["code"], answer.json()["charged"]
+
+    outcomes = set(at_once(len(bodies), one))
+    assert outcomes <= {(200, "run_cancelled", False), (409, "run_finished", True)}
+    assert (200, "run_cancelled", False) in outcomes
+
+
+def test_many_may_cancel_the_same_run(gateway: Gateway) -> None:
+    token = gateway.buy(LONG).token
+    run = begin(gateway, LONG, token)
+    answers = at_once(8, lambda _: cancel(gateway, run, token).json())
+    assert [answer == answers[0] for answer in answers] == [True] * 8
+    assert len(gateway.rows("SELECT id FROM transfer WHERE id = ?", f"release:{run['run_id']}")) == 1
 
 
 def test_a_finished_run_cannot_be_cancelled(gateway: Gateway) -> None:
