@@ -25,6 +25,7 @@ async def landing(request: Request) -> Response:
         livemode=settings.livemode,
         stripe_enabled=settings.stripe_enabled,
         support_contact=settings.support_contact,
+        uploads_enabled=settings.uploads_enabled,
     )
     return HTMLResponse(text)
 

@@ -31,6 +31,11 @@ def simulate(base_url: str, request: dict[str, object], token: str | None = None
     return " \\\n  ".join(parts)
 
 
+def upload(base_url: str) -> str:
+    """A curl line for POST /fmus."""
+    return f"curl -s -H 'Authorization: Bearer API_KEY' \\\n  -F file=@Model.fmu {shlex.quote(base_url + '/fmus')}"
+
+
 def cli_run(base_url: str, fmu_id: str, token: str) -> str:
     """The same as a line for the fmu-gateway command."""
     return (

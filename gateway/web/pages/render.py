@@ -63,6 +63,7 @@ def landing(
     livemode: bool,
     stripe_enabled: bool,
     support_contact: str,
+    uploads_enabled: bool = False,
 ) -> str:
     """GET /: what this is, the live catalogue, and the way to a result."""
     example = commands.example_model(models)
@@ -74,6 +75,7 @@ def landing(
         base_url=base_url,
         testmode=stripe_enabled and not livemode,
         stripe_enabled=stripe_enabled,
+        upload_line=commands.upload(base_url) if uploads_enabled else None,
         support_contact=support_contact,
     )
 

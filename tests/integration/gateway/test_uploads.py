@@ -207,3 +207,8 @@ def test_what_was_unpacked_is_made_again_and_a_lost_file_gives_the_money_back(ho
         gateway.reconcile()
         assert buyer.simulate({"fmu_id": here}, buyer.buy({"fmu_id": here}).token).status_code == 200
         problem(buyer.simulate({"fmu_id": lost}, bought.token), 410, "model_withdrawn")
+
+
+def test_the_landing_page_says_how_where_uploads_are_taken(gateway: Gateway, open_gateway: Open) -> None:
+    assert "-F file=@Model.fmu" in gateway.get("/").text.replace("&#39;", "'")
+    assert "file=@Model.fmu" not in open_gateway(uploads_enabled=False).get("/").text
