@@ -26,8 +26,8 @@ def read(directory: Path, fmu_id: str, sha256: str) -> Model:
         return Model(
             fmu_id=fmu_id,
             sha256=sha256,
-            name=(found.modelName or fmu_id)[:MAX_NAME],
-            description=(found.description or "")[:MAX_DESCRIPTION],
+            name=_printable(found.modelName or fmu_id)[:MAX_NAME],
+            description=_printable(found.description or "")[:MAX_DESCRIPTION],
             fmi_version="2.0" if is_fmi2 else "3.0",
             kinds=tuple(kind for kind, interface in kinds.items() if interface is not None),
             experiment=_experiment(found),
@@ -63,19 +63,27 @@ def _variable(found: Any) -> Variable:
     declared = found.declaredType
     kind = FMI2_TYPES.get(found.type, found.type)
     bound = {side: getattr(found, side) or (declared and getattr(declared, side)) for side in ("min", "max")}
+    unit = found.unit or (declared.unit if declared else None)
     return Variable(
         name=found.name,
         type=kind,
         causality=found.causality,
         variability=found.variability,
-        unit=found.unit or (declared.unit if declared else None),
+        unit=_printable(unit) if unit else None,
         start=_start(found, kind),
         min=_finite(bound["min"]),
         max=_finite(bound["max"]),
-        description=found.description or "",
+        description=_printable(found.description or ""),
         dimensions=tuple(found.shape or ()),
-        items={item.name: int(item.value) for item in declared.items} if declared and kind == "Enumeration" else {},
+        items={_printable(item.name): int(item.value) for item in declared.items}
+        if declared and kind == "Enumeration"
+        else {},
     )
+
+
+def _printable(text: str) -> str:
+    """Without what would act on a terminal or a page instead of being read: escapes, line ends, bidi overrides."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def _finite(text: Any) -> float | None:

@@ -102,3 +102,14 @@ def test_a_model_survives_json(tmp_path, file):
         model = read(tmp_path, archive.read("modelDescription.xml").decode())
     assert model.variables
     assert description.from_json(orjson.loads(orjson.dumps(description.to_json(model)))) == model
+
+
+@pytest.mark.parametrize("sign", ["\u009b", "\u202e", "\u2028", "\u0085", "&#10;", "&#9;"])
+def test_what_would_act_on_a_terminal_or_a_page_is_taken_out_of_every_text(tmp_path, sign):
+    text = f"a{sign}[31mb"
+    x = f'<ScalarVariable name="x" valueReference="0" description="{text}"><Real unit="{text}"/></ScalarVariable>'
+    e = '<ScalarVariable name="e" valueReference="1"><Enumeration declaredType="E" start="1"/></ScalarVariable>'
+    described = fmi2(x + e).replace('guid="g"', f'guid="g" description="{text}"').replace('"M" guid', f'"{text}" guid')
+    model = read(tmp_path, described.replace('"off"', f'"{text}"'))
+    of_variable = (model.variables["x"].description, model.variables["x"].unit)
+    assert {model.name, model.description, *of_variable, *model.variables["e"].items} == {"a [31mb", "on"}
