@@ -77,6 +77,7 @@ class House:
         self.died_at: Counter[str] = Counter()
         self.starts: list[float] = []  # seconds from the start of the process to the first answer
         self.faults: list[str] = []
+        self._violations: set[str] = set()
         (folder / "for-sale" / "test").mkdir(parents=True)
         for name in MODELS:
             shutil.copy(ROOT / "tests" / "data" / "fmus" / "test" / f"{name}.fmu", folder / "for-sale" / "test")
@@ -148,7 +149,9 @@ class House:
             self.faults.append(f"the gateway of {death} ended with {gateway.returncode}: {said[-20:]}")
         await self.check_gone(str(death))
         if self.database.exists():
-            self.faults += [f"after {death}: {row}" for row in await asyncio.to_thread(violations, self.database)]
+            rows = set(await asyncio.to_thread(violations, self.database)) - self._violations
+            self._violations |= rows
+            self.faults += [f"after {death}: {row}" for row in sorted(rows)]
 
     async def check_gone(self, when: str) -> None:
         end = time.monotonic() + GONE_SECONDS

@@ -130,8 +130,9 @@ def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
     purchase = purchase_of(row)
     if order is None and taken["kind"] == ledger.TransferKind.LOSS:
         return _restore(db, purchase, refund_id, amount, to=ledger.outside(purchase).account("loss"), now=now)
+    rest_goes_back = _state(db, ref) is TokenState.REFUNDING  # Stripe may have carried that out by now
     whole = balance(db, token_account(ref)) + amount == purchase.amount
-    if not whole:  # the rest went back by another refund: a token of less than a run's price buys nothing
+    if rest_goes_back or not whole:  # a token of less than a run's price buys nothing
         if order is not None:
             _move(db, ref, TokenState.REVOKED)
         return _restore(db, purchase, refund_id, amount, to=unmatched_account(refund_id), now=now)

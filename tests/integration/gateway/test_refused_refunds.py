@@ -1,9 +1,14 @@
-"""What Stripe refuses to send back stays spendable, and somebody is told."""
+"""Refunds that are refused, fail in parts or come at a bad moment, and money that pays for nothing: all is booked."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
-from harness import BALL, Bought, Gateway, problem
+from harness import BALL, Bought, Gateway, problem, until
+
+from gateway.flows.services import Services
 
 Start = Callable[..., Gateway]
 MONTH = 31 * 24 * 3600
@@ -94,3 +99,77 @@ def test_an_order_is_sent_again_under_the_same_key(gateway: Gateway) -> None:
     assert order["state"] == "done"
     assert len(calls) > 1
     assert {call["idempotency_key"] for call in calls} == {order["id"]}
+
+
+def test_a_part_that_comes_back_while_the_rest_is_on_its_way_waits_for_a_person(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)
+    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    gateway.stripe.fail_refund(gateway.stripe.objects("refund")[0]["id"])
+    assert state_of(gateway, bought) == "refunding"
+    assert gateway.violations() == []
+    gateway.stripe.clear_faults()
+    gateway.later(3600)
+    gateway.reconcile()
+    assert state_of(gateway, bought) == "refunded"
+    assert balances(gateway) == {"stripe": -400_000, "unmatched": 400_000}
+
+
+def test_a_refund_in_the_dashboard_while_the_run_fails_leaves_nothing_to_spend(gateway: Gateway) -> None:
+    body = {"fmu_id": "test:Slow", "step": 0.1, "start_values": {"pause": 0.05}}
+    bought = gateway.buy(body)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gateway.simulate, body, bought.token)
+        until(lambda: state_of(gateway, bought) == "held", "the hold")
+        gateway.stripe.refund(payment_of(gateway, bought))
+        assert balances(gateway) == {"stripe": -1_000_000, "held": 1_000_000}  # it waits for the run's end
+        gateway.call(cancel_runs)
+        running.result()
+    gateway.later(3600)
+    gateway.reconcile()
+    assert state_of(gateway, bought) == "revoked"
+    assert balances(gateway) == {}
+
+
+async def cancel_runs(services: Services) -> None:
+    for task in services.tasks:
+        task.cancel()
+    await asyncio.gather(*services.tasks, return_exceptions=True)
+
+
+def pay_another_session(gateway: Gateway, bought: Bought, **changes: str) -> str:
+    """A session that says of itself that it is for the same purchase; its id."""
+    purchase = gateway.purchase_id(bought)
+    form = {
+        "mode": "payment", "client_reference_id": purchase, "metadata[purchase]": purchase,
+        "success_url": "https://example.com/", "line_items[0][quantity]": "1",
+        "line_items[0][price_data][currency]": "usd", "line_items[0][price_data][unit_amount]": "100",
+        "line_items[0][price_data][product_data][name]": "again", **changes,
+    }  # fmt: skip
+    made = httpx.post(f"{gateway.stripe.url}/v1/checkout/sessions", data=form, auth=("sk_test_harness", ""))
+    session = str(made.json()["id"])
+    assert gateway.stripe.pay(session)["outcome"] == "paid"
+    return session
+
+
+def test_second_money_for_one_purchase_is_booked_apart_and_goes_back(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    pay_another_session(gateway, bought)
+    assert balances(gateway) == {"stripe": -2_000_000, "token": 1_000_000, "unmatched": 1_000_000}
+    gateway.reconcile()
+    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.simulate(BALL, bought.token).status_code == 200
+
+
+def test_a_payment_link_that_names_a_purchase_is_none_of_our_business(gateway: Gateway) -> None:
+    """Whoever pays by a link of the operator's may choose its client_reference_id, but not our metadata."""
+    bought = gateway.buy()
+    unpaid = gateway.quote()
+    session = gateway.open(unpaid)
+    never = Bought(unpaid, session, "", "")
+    for purchase in (bought, never):
+        pay_another_session(gateway, purchase, **{"metadata[purchase]": "another"})
+    gateway.ask_again()
+    assert gateway.status(unpaid["session_id"]).json()["status"] == "pending"
+    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.rows("SELECT id FROM outbox") == []

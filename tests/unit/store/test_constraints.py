@@ -5,7 +5,10 @@ import sqlite3
 import pytest
 from books import begin, hold, pay
 
-from gateway.store.connection import Database
+from gateway.domain import ledger
+from gateway.store.connection import Database, queries
+from gateway.store.money import Refused, book
+from gateway.store.records import purchase_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +48,20 @@ def test_a_hold_is_captured_or_released_once(db: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         db.execute(resolve, {"id": "release:run_1", "kind": "release"})
     db.execute("ROLLBACK")
+
+
+def test_a_token_has_one_run_that_runs_or_succeeded(db: Database) -> None:
+    pay(db)
+    hold(db)
+    again = "INSERT INTO run SELECT {} FROM run WHERE id = 'run_1'"
+    columns = [row["name"] for row in db.execute("PRAGMA table_info(run)")]
+    values = ["'run_2'" if name in ("id", "idem_key") else name for name in columns]
+    with pytest.raises(sqlite3.IntegrityError, match=r"run\.token_id"):
+        db.execute(again.format(", ".join(values)))
+
+
+def test_a_cause_is_booked_once(db: Database) -> None:
+    pay(db)
+    purchase = purchase_of(queries.purchase(db, id="pur_1"))
+    with pytest.raises(Refused, match="was booked before"):
+        book(db, ledger.pay(purchase), 9)
