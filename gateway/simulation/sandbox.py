@@ -60,7 +60,8 @@ def namespaces() -> None:
 def readable_libraries() -> list[str]:
     """Where shared libraries and Python's own modules stand: what any model may need, and no data of anybody."""
     places = [f"{sys.prefix}/lib", f"{sys.base_prefix}/lib", "/lib", "/lib64", "/usr/lib", "/usr/lib64"]
-    return [*dict.fromkeys([*places, "/usr/local/lib", "/etc/ld.so.cache"])]
+    packages = [path for path in sys.path if path.endswith("-packages")]  # FMPy's schemas, wherever it is installed
+    return [*dict.fromkeys([*places, *packages, "/usr/local/lib", "/etc/ld.so.cache"])]
 
 
 def landlock(readable: list[str]) -> None:

@@ -1,0 +1,67 @@
+"""Examining an upload: alike for whoever the gateway runs as."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation_bench import FILES, ROOT
+from uploading import described, fmu
+
+SCRIPT = """
+import asyncio, json, pathlib, shutil, sys
+sys.path.insert(0, {root!r})
+from gateway.simulation.intake import Refused
+from gateway.simulation.runner import Runner
+from gateway.simulation.uploads import Uploads
+
+async def main():
+    runner = Runner(parallel=1, queued=8, timeout_seconds=20, memory_mb=256)
+    await runner.start()
+    uploads = Uploads(pathlib.Path({folder!r}), 256)
+    uploads.open()
+    said = {{}}
+    for path in sorted(pathlib.Path({files!r}).iterdir()):
+        file = uploads.incoming(path.stem)
+        shutil.copy(path, file)
+        try:
+            with runner.reserve(paid=False) as place:
+                await uploads.examine(file, path.stem.ljust(64, "0"), place)
+            said[path.stem] = "taken"
+        except Refused as refusal:
+            said[path.stem] = refusal.code
+        uploads.discard(file)
+    await runner.close()
+    return {{"level": runner.level, "said": said, "kept": sorted(uploads.ids())}}
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+@pytest.fixture(scope="module")
+def files(place: Path) -> Path:
+    folder = place / "files"
+    folder.mkdir()
+    shutil.copy(FILES["BouncingBall"], folder / "ball.fmu")
+    (folder / "crash.fmu").write_bytes(fmu("Crashes", startTime="20", stopTime="21"))
+    (folder / "color.fmu").write_bytes(described(b'causality="output"', b'causality="output" color="red"'))
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    return folder
+
+
+def test_an_upload_is_examined_alike_for_every_user(user: tuple[str, dict[str, Any]], place: Path, files: Path) -> None:
+    python, how = user
+    folder = place / f"uploads-{how.get('user', 0)}"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    script = SCRIPT.format(root=str(ROOT), folder=str(folder), files=str(files))
+    command = [python, "-I", "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd="/", **how)
+    assert done.stdout, done.stderr
+    said = json.loads(done.stdout)
+    assert said["level"] == "full"
+    assert said["said"] == {"ball": "taken", "crash": "trial_crashed", "color": "invalid_fmu"}
+    assert said["kept"] == ["ball".ljust(64, "0")]
