@@ -22,6 +22,7 @@ from typing import Any
 
 import fmpy
 
+from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import description, intake, sandbox, seccomp, zygotes
 from gateway.simulation.library import trial
@@ -177,14 +178,17 @@ class Corpus:
         self.runner = Runner(parallel=parallel, queued=400, timeout_seconds=timeout, memory_mb=256)
         self.wrong: dict[str, str] = {}
 
-    async def run(self, name: str, fault: str = "") -> Outcome:
+    def plan(self, name: str, fault: str = "") -> tuple[RunPlan, Path]:
+        """A run of the FMU with this fault, or of the one without by the parameter. Slow at first: files are made."""
         directory = self.models / (name or "none")
         if not directory.is_dir():
             intake.unpack(BALL if name == "ball" else write_fmu(self.folder / f"{name}.fmu", name), directory)
             (self.folder / f"{name}.fmu").unlink(missing_ok=True)
         plan = trial(description.read(directory, f"test:{name}", directory.name))
-        if fault:
-            plan = replace(plan, start_values={"fault": fault})
+        return (replace(plan, start_values={"fault": fault}) if fault else plan), directory
+
+    async def run(self, name: str, fault: str = "") -> Outcome:
+        plan, directory = await asyncio.to_thread(self.plan, name, fault)
         with self.runner.reserve(paid=True) as place:
             return await self.runner.run(plan, directory, place)
 

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 MEDIA_TYPES = (JSON, CSV, ARROW, PARQUET)
 
-CHUNK = 50_000  # values encoded at a time: about 5 ms, after which another thread (the event loop) gets its turn
+# Values encoded at a time: one or two milliseconds, in which no other thread (the event loop) may have a turn.
+CHUNK = 16_384
+ROWS_AT_ONCE = 1 << 17  # of a column: one MiB is written while all other threads wait
 LENGTH = struct.Struct("<I")
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
@@ -150,14 +153,24 @@ def encode(media_type: str, body: Mapping[str, Any], result: Result) -> bytes:
 
 def _json(body: Mapping[str, Any], result: Result) -> bytes:
     """NaN and infinities become null."""
-    parts = [orjson.dumps(dict(body))[:-1], b',"data":{' if body else b'"data":{']
+    out = io.BytesIO()  # joining the parts at the end would be one long copy
+    out.write(orjson.dumps(dict(body))[:-1] + (b',"data":{' if body else b'"data":{'))
     for index, (name, array) in enumerate(zip(result.columns, result.arrays, strict=True)):
-        parts += [b"," if index else b"", orjson.dumps(name), b":["]
+        out.write((b"," if index else b"") + orjson.dumps(name) + b":[")
         for start in range(0, len(array), CHUNK):
             chunk = orjson.dumps(np.ascontiguousarray(array[start : start + CHUNK]), option=orjson.OPT_SERIALIZE_NUMPY)
-            parts += [b"," if start else b"", chunk[1:-1]]
-        parts.append(b"]")
-    return b"".join((*parts, b"}}"))
+            out.write((b"," if start else b"") + chunk[1:-1])
+            time.sleep(0)  # else another thread would wait for five milliseconds before it interrupts this one
+        out.write(b"]")
+    out.write(b"}}")
+    return out.getvalue()
+
+
+def prepare() -> None:
+    """Import what the encoders need: loading these libraries holds all other threads for 50 ms, so before serving."""
+    import pyarrow.csv
+    import pyarrow.ipc
+    import pyarrow.parquet  # noqa: F401
 
 
 def _table(body: Mapping[str, Any], result: Result) -> Any:
@@ -182,7 +195,7 @@ def _arrow(body: Mapping[str, Any], result: Result) -> bytes:
     out = io.BytesIO()
     table = _table(body, result)
     with ipc.new_stream(out, table.schema) as stream:
-        stream.write_table(table)
+        stream.write_table(table, max_chunksize=ROWS_AT_ONCE)
     return out.getvalue()
 
 
@@ -190,5 +203,5 @@ def _parquet(body: Mapping[str, Any], result: Result) -> bytes:
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(_table(body, result), out, compression="zstd")
+    parquet.write_table(_table(body, result), out, compression="zstd", row_group_size=ROWS_AT_ONCE)
     return out.getvalue()

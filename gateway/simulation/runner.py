@@ -25,6 +25,7 @@ from gateway.simulation.results import Result
 from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
+INLINE_VALUES = 20_000  # of a result; what is computed of more belongs in a thread
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
 # A failure with this much resident is called running out of memory: Python and FMPy, and half of what a run may add.
 BASE_MEMORY, MUCH_OF_MEMORY = 32 << 20, 0.5
@@ -103,10 +104,14 @@ class Runner:
         wall = time.perf_counter() - begun
         recorded = self._judge(answer, ended, task, wall)
         assert ended is not None
-        values = (
-            await asyncio.to_thread(kpis.compute, plan.kpis, recorded.columns, recorded.arrays) if plan.kpis else {}
-        )
         result = recorded.first(task.answered)
+
+        def finish() -> Mapping[str, float | None]:
+            _ = result.sha256, result.non_finite  # they are kept: nobody else has to wait for them
+            return kpis.compute(plan.kpis, recorded.columns, recorded.arrays) if plan.kpis else {}
+
+        inline = not plan.kpis and result.rows * len(result.columns) <= INLINE_VALUES
+        values = finish() if inline else await asyncio.to_thread(finish)
         return Outcome(result, values, ended.cpu, wall, self.provenance(plan))
 
     def forget(self, sha256: str) -> None:

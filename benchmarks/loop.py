@@ -1,0 +1,131 @@
+"""Loop: how long the gateway's event loop is held by what a model or a large result does.
+
+    .venv/bin/python -m benchmarks.loop [--rows 1000000] [--rounds 3]
+
+A ticker asks for a turn every millisecond; the worst it waited beyond that is printed for each activity, beside that of
+an idle loop and the best of all rounds: only what stays in every round is ours and not the machine's. DESIGN: ≤ 20 ms.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+from hostile import BOMBS, FAULTS, LOADING, OWN, SLOW, Corpus  # noqa: E402
+
+from gateway.errors import RunFailed  # noqa: E402
+from gateway.simulation.library import Library, trial  # noqa: E402
+from gateway.simulation.plot import plot_svg  # noqa: E402
+from gateway.simulation.results import ARROW, CSV, JSON, PARQUET, ResultFiles, encode  # noqa: E402
+from gateway.simulation.runner import Runner  # noqa: E402
+
+SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
+TICK = 0.001
+
+
+class Ticker:
+    """Counts the worst delay of its turns since it was last asked."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+        self.task = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(TICK)
+            self.worst = max(self.worst, time.perf_counter() - begun - TICK)
+
+    async def during(self, work: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
+        """Worst delay and duration, in milliseconds."""
+        await asyncio.sleep(2 * TICK)
+        self.worst, begun = 0.0, time.perf_counter()
+        await work()
+        took = time.perf_counter() - begun
+        await asyncio.sleep(2 * TICK)
+        return self.worst * 1e3, took * 1e3
+
+
+async def main(rows: int, rounds: int) -> None:
+    ticker = Ticker()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        os.chmod(folder, 0o755)
+        runner = Runner(parallel=2, queued=1000, timeout_seconds=60, memory_mb=2048)
+        await runner.start()
+        library = await Library.open(SHIPPED, folder / "library", runner)
+        plan = trial(library.models["msl:VanDerPol"])
+        plan = replace(plan, step=(plan.stop_time - plan.start_time) / rows)
+        files = ResultFiles(folder / "results")
+        corpus = Corpus(folder / "hostile", parallel=8, timeout=30.0)
+        await corpus.begin()
+        steps = [fault for fault in FAULTS if fault not in OWN + SLOW]
+        loads = [fault for fault in LOADING if fault not in SLOW + BOMBS]
+
+        made = {fault: corpus.plan("", fault) for fault in steps} | {fault: corpus.plan(fault) for fault in loads}
+
+        async def hostile(fault: str) -> None:
+            with contextlib.suppress(RunFailed), corpus.runner.reserve(paid=True) as place:
+                await corpus.runner.run(*made[fault], place)
+
+        async def one_by_one(faults: list[str]) -> None:
+            for fault in faults:
+                await hostile(fault)
+
+        kept: dict[str, Any] = {}
+
+        async def run() -> None:
+            with runner.reserve(paid=True) as place:
+                kept["run"] = (await runner.run(plan, library.directory_of(plan.model), place)).result
+
+        def result() -> Any:
+            return kept["run"]
+
+        def in_thread(work: Callable[..., Any], *arguments: Any, **more: Any) -> Callable[[], Awaitable[Any]]:
+            return lambda: asyncio.to_thread(work, *arguments, **more)
+
+        def plot() -> None:
+            plot_svg(columns=result().columns, arrays=result().arrays, units={}, title="VanDerPol")
+
+        activities: dict[str, Callable[[], Awaitable[Any]]] = {
+            "nothing": lambda: asyncio.sleep(1.0),
+            f"hostile models, {len(steps)} faults in a step": lambda: asyncio.gather(*map(hostile, steps)),
+            f"hostile models, {len(loads)} faults on loading": lambda: one_by_one(loads),
+            "run": run,
+            "write": lambda: asyncio.to_thread(files.write, "x", {}, result()),
+            "read": in_thread(files.read, "x"),
+            **{form: lambda form=form: asyncio.to_thread(encode, form, {}, result())  # type: ignore[misc]
+               for form in (JSON, CSV, ARROW, PARQUET)},
+            "plot": in_thread(plot),
+        }  # fmt: skip
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in activities}
+        for _ in range(rounds):
+            for name, work in activities.items():
+                found[name].append(await ticker.during(work))
+        print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores; {rows} rows, {len(plan.outputs) + 1} columns")
+        print(f"{'worst wait of the loop, ms':44} {'best round':>10} {'worst':>8} {'took':>8}")
+        for name, measured in found.items():
+            worst, took = zip(*measured, strict=True)
+            print(f"{name:44} {min(worst):10.1f} {max(worst):8.1f} {min(took):8.0f}")
+        await corpus.close()
+        await runner.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    uvloop.run(main(chosen.rows, chosen.rounds))
