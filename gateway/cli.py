@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import __version__
+from gateway import __version__, operate
 from gateway.client import commands
 from gateway.client.light import LightCommand, LightGroup
 
@@ -118,6 +118,10 @@ def verify(run: Annotated[str, typer.Argument(metavar="RUN", help="run_… or it
     from gateway import verify
 
     raise typer.Exit(verify.verify(run))
+
+
+for operating in (operate.reconcile, operate.refund, operate.backup, operate.funnel):
+    app.command(rich_help_panel=SELL, cls=LightCommand)(operating)
 
 
 @app.command(rich_help_panel=SELL, cls=LightCommand)

@@ -64,7 +64,7 @@ async def work_on_event(services: Services, event: Event) -> None:
         if event.type in SESSION_EVENTS:
             purchase = await settle_session(services, event.object_id)
         else:
-            purchase = await _settle_return(services, read_event(event.body).payment_intent_id)
+            purchase = await settle_payment(services, read_event(event.body).payment_intent_id)
     except NotOurs as error:
         await services.store.finish_event(event.id, "ignored", f"not ours: {error}")
     except StillHeld:
@@ -75,8 +75,8 @@ async def work_on_event(services: Services, event: Event) -> None:
         await services.store.finish_event(event.id, "done" if purchase else "ignored")
 
 
-async def _settle_return(services: Services, payment_intent_id: str | None) -> Purchase | None:
-    """A refund or dispute, which may be told before its payment is."""
+async def settle_payment(services: Services, payment_intent_id: str | None) -> Purchase | None:
+    """All that there is to know of a payment: what went back may be told before it is. None if it is not ours."""
     if payment_intent_id is None or services.checkout is None:
         return None
     if services.store.purchase_by_payment(payment_intent_id) is None:

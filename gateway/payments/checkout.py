@@ -15,6 +15,7 @@ from gateway.payments.webhook import WebhookEvent, read_event
 
 TIMEOUT_SECONDS = 10  # the SDK's own 80 would outlast every caller
 RECEIPT = ["payment_intent.latest_charge"]  # expanded, so that one call also brings the receipt's URL
+MOVED_BY = ("charge", "refund", "dispute")
 REFUND_REASON = "requested_by_customer"  # Stripe knows three reasons; ours is told in the metadata
 
 stripe.enable_telemetry = False
@@ -52,6 +53,21 @@ class Return:
     status: str  # refund: pending, succeeded, failed, canceled …; dispute: needs_response, won, lost, warning_… …
     order_id: str | None  # of a refund that we ordered
     created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A line of Stripe's own books: a payment, a refund or a dispute, or one of the last two coming back. Minor units
+    of the currency that was paid in, negative where money left; `fee` in the currency that Stripe settles in."""
+
+    id: str
+    kind: str  # charge, refund or dispute
+    payment_intent_id: str | None
+    amount: int
+    currency: str
+    fee: int
+    fee_currency: str
+    purchase_id: str | None  # of a charge: as we wrote it on the payment
 
 
 class AlreadyRefunded(Exception):
@@ -141,6 +157,16 @@ class Checkout:
             async for event in page.auto_paging_iter():
                 yield read_event(json.dumps(event.to_dict()))
 
+    async def movements(self) -> AsyncIterator[Movement]:
+        """Every payment, refund and dispute in Stripe's books, newest first, also those that are not ours."""
+        params: Any = {"limit": 100, "expand": ["data.source"]}
+        with _answers("list_balance_transactions"):
+            page = await self._client.v1.balance_transactions.list_async(params)
+            async for item in page.auto_paging_iter():
+                data = item.to_dict()
+                if isinstance(data.get("source"), dict) and data["source"]["object"] in MOVED_BY:
+                    yield _movement(data)
+
 
 @contextlib.contextmanager
 def _answers(call: str) -> Iterator[None]:
@@ -165,6 +191,23 @@ def _return(kind: str, data: dict[str, Any]) -> Return:
         status=data["status"] or "",
         order_id=(data.get("metadata") or {}).get("order"),
         created=data["created"],
+    )
+
+
+def _movement(data: dict[str, Any]) -> Movement:
+    source = data["source"]
+    amount = data["amount"]
+    if data["currency"] != source["currency"]:  # converted on the way into the balance: what was paid counts
+        amount = source["amount"] if amount > 0 else -source["amount"]
+    return Movement(
+        id=data["id"],
+        kind=source["object"],
+        payment_intent_id=source.get("payment_intent"),
+        amount=amount,
+        currency=source["currency"],
+        fee=data["fee"],
+        fee_currency=data["currency"],
+        purchase_id=(source.get("metadata") or {}).get("purchase") if source["object"] == "charge" else None,
     )
 
 

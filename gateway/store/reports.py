@@ -68,6 +68,19 @@ def _by_place(rows: list[sqlite3.Row], column: str = "amount") -> dict[tuple[str
     return found
 
 
+async def read_money_by_payment(store: Store, *, livemode: bool) -> dict[tuple[str, str], tuple[str, int]]:
+    """(payment intent, currency) → (purchase or Checkout Session, micros that we say are with Stripe)."""
+    rows = await store.scan(queries.money_by_payment, stripe=f"stripe:{'live' if livemode else 'test'}:")
+    return {(row["payment"], row["currency"]): (row["ref"], row["amount"]) for row in rows}
+
+
+async def read_stripe_balances(store: Store, *, livemode: bool) -> dict[str, int]:
+    """Currency → micros that are with Stripe, by the balances of our books."""
+    found = ([*row["acct"].split(":"), row["amount"]] for row in await store.scan(queries.money_totals))
+    mode = "live" if livemode else "test"
+    return {currency: -amount for noun, of, currency, amount in found if (noun, of) == ("stripe", mode)}
+
+
 async def read_funnel(store: Store, since: int, *, livemode: bool) -> list[FunnelDay]:
     """The days from the one that `since` falls on, as far as anything happened, oldest first. What is paid counts in
     the mode we run in; keys, quotes and free runs have none."""

@@ -27,6 +27,15 @@ SELECT t.currency, (CASE WHEN t.debit LIKE 'stripe:live:%' THEN 1 ELSE 0 END) AS
     ON t.id = COALESCE((SELECT id FROM transfer x WHERE x.id = b.acct), 'restore:' || substr(b.acct, 11))
  WHERE b.acct >= 'unmatched:' AND b.acct < 'unmatched;' AND b.amount > 0 GROUP BY t.currency, t.debit;
 
+-- name: money_by_payment(stripe)
+-- What each payment left with Stripe, by our books; `stripe` is the beginning of its accounts in one mode.
+SELECT COALESCE(p.payment_intent_id, o.payment_intent_id) AS payment, t.currency, MIN(t.ref) AS ref,
+       SUM(CASE WHEN substr(t.debit, 1, 12) = :stripe THEN t.amount ELSE -t.amount END) AS amount
+  FROM transfer t LEFT JOIN purchase p ON p.id = t.ref
+  LEFT JOIN outbox o ON o.kind = 'refund' AND o.ref = t.ref AND o.attempt = 1
+ WHERE substr(t.debit, 1, 12) = :stripe OR substr(t.credit, 1, 12) = :stripe
+ GROUP BY payment, t.currency;
+
 -- name: quotes_by_day(since)
 SELECT day, count AS n FROM quotes WHERE day >= :since / 86400;
 
