@@ -3,11 +3,13 @@
     .venv/bin/python -m benchmarks.runs [--model VanDerPol] [--rounds 40] [--rows 100000]
 
 Prints medians and ratios. DESIGN.md's numbers: confined ≤ 2.0 × documented in-process (aim 0.8), runs per second ≥ 20 ×
-the command line (aim 40), many rows ≥ 3.5 × faster than simulate_fmu (aim 25), dead ≤ 100 ms after the deadline.
+the command line (aim 40), many rows ≥ 3.5 × faster than simulate_fmu (aim 25), dead ≤ 100 ms after the deadline,
+confinement ≤ 1 ms over a bare fork, a paid call over HTTP ≤ 3 ms over the run alone (aim 1).
 """
 
 import argparse
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -19,15 +21,23 @@ from pathlib import Path
 
 from fmpy import simulate_fmu
 
-from gateway.domain.runs import RunPlan
-from gateway.errors import SimulationTimeout
-from gateway.simulation.library import Library, trial
-from gateway.simulation.runner import Runner
-
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+from harness import House  # noqa: E402
+
+from gateway.domain.runs import RunPlan  # noqa: E402
+from gateway.errors import SimulationTimeout  # noqa: E402
+from gateway.flows.services import Services  # noqa: E402
+from gateway.simulation import zygotes  # noqa: E402
+from gateway.simulation.library import Library, trial  # noqa: E402
+from gateway.simulation.runner import Runner  # noqa: E402
+from stripe_stub.testing import LocalStripe  # noqa: E402
+
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 MISBEHAVING = ROOT / "tests" / "data" / "fmus"
 TIMEOUT = 60.0  # seconds; of the runner that measures speed
+PAID = "BouncingBall"
 
 
 async def timed(work: Callable[[], Awaitable[object]], into: list[float]) -> None:
@@ -100,11 +110,63 @@ async def kill_delay(folder: Path) -> float:
     return max(delays)
 
 
+async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tuple[float, float]:
+    """Medians of a run confined, and of one whose process is forked and does the same without being confined, in
+    seconds. The layers are taken out of both halves: of the zygote and of what each child adds."""
+    runners = {name: Runner(parallel=1, queued=4, timeout_seconds=TIMEOUT, memory_mb=2048) for name in ("full", "bare")}
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    script = zygotes.SCRIPT
+
+    async def once(name: str) -> None:
+        with runners[name].reserve(paid=True) as place:
+            await runners[name].run(plan, library.directory_of(plan.model), place)
+
+    await once("full")
+    zygotes.SCRIPT = Path(__file__).with_name("bare_zygote.py")
+    await once("bare")
+    zygotes.SCRIPT = script
+    for _ in range(rounds):
+        for name in runners:
+            await timed(lambda name=name: once(name), times[name])  # type: ignore[misc]
+    for runner in runners.values():
+        await runner.close()
+    return statistics.median(times["full"]), statistics.median(times["bare"])
+
+
+def paid_call(folder: Path, rounds: int) -> tuple[float, float]:
+    """Medians of POST /simulate with a token each, and of the same run in the same gateway's runner, in seconds."""
+    with LocalStripe() as stripe:
+        house = House(folder / "house", SHIPPED, folder, stripe)
+        with house.gateway() as gateway:
+            model = gateway.services.library.models[f"msl:{PAID}"]
+            plan = trial(model)
+            body = {"fmu_id": model.fmu_id}
+            tokens = [gateway.buy(body).token for _ in range(rounds)]
+            calls: list[float] = []
+            runs: list[float] = []
+
+            async def alone(services: Services) -> None:
+                async def run() -> None:
+                    with services.runner.reserve(paid=True) as place:
+                        await services.runner.run(plan, services.library.directory_of(model), place)
+
+                await timed(run, runs)
+
+            gateway.call(alone)
+            runs.clear()
+            for token in tokens:
+                begun = time.perf_counter()
+                assert gateway.simulate(body, token).status_code == 200
+                calls.append(time.perf_counter() - begun)
+                gateway.call(alone)
+    return statistics.median(calls), statistics.median(runs)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="VanDerPol")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(parallel=2, queued=1000, timeout_seconds=TIMEOUT, memory_mb=2048)
@@ -125,8 +187,17 @@ async def main() -> None:
         line("simulate_fmu, in process", in_process)
         line("confined run", confined, in_process)
         print(f"  {in_process / confined:.1f} × faster")
+        full, bare = await confinement_cost(library, plan, chosen.rounds)
+        line("forked and confined", full)
+        line("forked only", bare)
+        print(f"  confinement costs {(full - bare) * 1e3:.2f} ms")
         await runner.close()
         print(f"dead {await kill_delay(Path(folder)) * 1e3:.0f} ms after the deadline, at worst")
+        call, alone = await asyncio.to_thread(paid_call, Path(folder), chosen.rounds)
+        line(f"{PAID}, paid call over HTTP, a token each", call)
+        line("the run alone, in the same gateway", alone)
+        print(f"  the gateway adds {(call - alone) * 1e3:.2f} ms")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":
