@@ -35,6 +35,8 @@ async def receive_file(
             received, more = 0, True
             while more:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise UploadInvalid("The connection ended before the file did.")
                 chunk: bytes = message.get("body", b"")
                 received += len(chunk)
                 if received > limit + FORM_BYTES:

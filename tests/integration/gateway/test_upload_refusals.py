@@ -62,6 +62,16 @@ def test_an_upload_that_is_too_long_is_refused_as_soon_as_it_is(open_gateway: Op
     until(lambda: not kept(gateway), "the incoming file to be gone")
 
 
+def test_a_connection_that_ends_early_uploads_nothing(gateway: Gateway) -> None:
+    buyer, raw = gateway.account(), fmu(tag="lost on its way")
+    head = b"POST /fmus HTTP/1.1\r\nHost: x\r\nX-API-Key: %b\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.settings.port), timeout=PATIENCE) as connection:
+        connection.sendall(head % (buyer.key.encode(), len(raw) + 1) + raw)
+    report = bring(buyer, fmu(tag="behind it"))
+    own = [model["fmu_id"] for model in buyer.get("/library?query=lost+way").json()["models"]]
+    assert (own, buyer.get(f"/fmus/{report['fmu_id']}").status_code) == ([], 200)
+
+
 def test_an_account_uploads_so_often_a_day(open_gateway: Open) -> None:
     gateway = open_gateway(uploads_per_day=2)
     buyer = gateway.account()
