@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant("orphan-left", "an orphan without its result is released", "gateway/app.py",
            "        await recover_runs(services)\n", "", f"{GATEWAY}/test_after_a_restart.py"),
     Mutant("takes-the-living", "a run of this process is no orphan", REDEEM,
-           "        services.running.add(run.id)", "        pass",
+           "        services.running[run.id] = live  # before", "        pass  # before",
            f"{GATEWAY}/test_runs_under_trouble.py"),
     Mutant("other-request", "an Idempotency-Key is of one request", REDEEM,
            "if run.digest != plan.digest:", "if False:",

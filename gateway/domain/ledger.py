@@ -147,6 +147,20 @@ def taken(purchase: Purchase, cause: str, amount: int, *, delivered: bool) -> Tr
     )
 
 
+def taken_unmatched(stripe_session_id: str, cause: str, money: Money, *, livemode: bool, lost: bool) -> Transfer:
+    """Stripe took unmatched money back without our order; a loss where it had gone back before."""
+    stripe = Outside(money.currency, livemode)
+    return Transfer(
+        id=f"back:{cause}",
+        debit=stripe.account("loss") if lost else unmatched_account(stripe_session_id),
+        credit=stripe.account("stripe"),
+        amount=money.micros,
+        currency=money.currency,
+        kind=TransferKind.LOSS if lost else TransferKind.CLAWBACK,
+        ref=stripe_session_id,
+    )
+
+
 def restore(ref: str, cause: str, money: Money, *, livemode: bool, to: str) -> Transfer:
     """What `cause` took came back: to the token, off the loss, or to where a person must look at it (unmatched)."""
     return Transfer(

@@ -27,7 +27,7 @@ async def settle_returns(services: Services, payment_intent_id: str) -> Purchase
         return None
     purchase = services.store.purchase_by_payment(payment_intent_id)
     for item in await services.checkout.returns(payment_intent_id):
-        if await _book(services, purchase, item):
+        if await _book(services, payment_intent_id, purchase, item):
             ref = purchase.id if purchase else None
             ordered = item.order_id is not None and item.status not in VOID
             event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
@@ -37,16 +37,18 @@ async def settle_returns(services: Services, payment_intent_id: str) -> Purchase
     return purchase
 
 
-async def _book(services: Services, purchase: Purchase | None, item: Return) -> bool:
+async def _book(services: Services, payment_intent_id: str, purchase: Purchase | None, item: Return) -> bool:
     store, now = services.store, services.now()
     amount = Money.from_minor(item.amount, item.currency).micros
     try:
         if item.kind == "dispute":
-            return purchase is not None and await _book_dispute(services, purchase, item, amount)
+            return await _book_dispute(services, payment_intent_id, purchase, item, amount)
         booked = False
         if item.order_id is not None:
             booked = await store.finish_refund(item.order_id, refund_id=item.id, now=now)
-        elif purchase is not None and item.status not in VOID:
+        elif item.status not in VOID and purchase is None:
+            booked = await store.take_back_unmatched(payment_intent_id, item.id, amount, now=now)
+        elif item.status not in VOID and purchase is not None:
             booked = await store.take_back(purchase.id, item.id, amount, disputed=False, now=now)
         if item.status in VOID:
             booked |= await store.refund_failed(item.id, now=now)
@@ -55,11 +57,17 @@ async def _book(services: Services, purchase: Purchase | None, item: Return) -> 
         raise StillHeld(str(error)) from None
 
 
-async def _book_dispute(services: Services, purchase: Purchase, item: Return, amount: int) -> bool:
+async def _book_dispute(
+    services: Services, payment_intent_id: str, purchase: Purchase | None, item: Return, amount: int
+) -> bool:
     """An inquiry (`warning_…`) takes no money. A dispute takes it at once; winning it brings it back."""
     store, now = services.store, services.now()
     if item.status.startswith("warning_"):
         return False
+    if purchase is None and item.status == "won":
+        return await store.unmatched_won(item.id, now=now)
+    if purchase is None:
+        return await store.take_back_unmatched(payment_intent_id, item.id, amount, now=now)
     if item.status == "won":
         return await store.dispute_won(purchase.id, item.id, now=now)
     booked = await store.take_back(purchase.id, item.id, amount, disputed=True, now=now)

@@ -235,6 +235,11 @@ UPDATE outbox SET state = 'failed', error = :error, attempts = attempts + 1 WHER
 -- The money went back by another way, so Stripe must not be told any more.
 UPDATE outbox SET state = 'dead', error = 'void' WHERE ref = :ref AND state = 'todo';
 
+-- name: unmatched_of_payment(payment_intent_id)^
+-- The first order to send unmatched money back: it says whose it is. No row: the payment is not unmatched.
+SELECT * FROM outbox WHERE payment_intent_id = :payment_intent_id AND attempt = 1
+   AND NOT EXISTS (SELECT 1 FROM purchase p WHERE p.id = outbox.ref);
+
 -- name: order_of_refund(remote_id)^
 SELECT id FROM outbox WHERE remote_id = :remote_id;
 

@@ -1,6 +1,7 @@
 """Returns: the operations by which money goes back, at our order or at somebody else's."""
 
 import json
+import sqlite3
 from dataclasses import dataclass
 
 from gateway.domain import ledger
@@ -122,11 +123,8 @@ def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
         return False
     ref, amount = (order or taken)["ref"], (order or taken)["amount"]
     row = queries.purchase(db, id=ref)
-    if row is None:  # unmatched money, which waits for a person now
-        money = Money(amount, order["currency"])
-        back = ledger.restore(ref, refund_id, money, livemode=bool(order["livemode"]), to=unmatched_account(ref))
-        book(db, back, now)
-        return True
+    if row is None:  # unmatched money: what we ordered waits for a person now, the rest is ordered back
+        return _restore_unmatched(db, order or taken, refund_id, again=order is None, now=now)
     purchase = purchase_of(row)
     if order is None and taken["kind"] == ledger.TransferKind.LOSS:
         return _restore(db, purchase, refund_id, amount, to=ledger.outside(purchase).account("loss"), now=now)
@@ -164,6 +162,49 @@ def take_back(db: Database, purchase_id: str, cause: str, amount: int, *, disput
             _move(db, purchase_id, TokenState.REFUNDING)
         _order(db, purchase, left - amount, "a part was taken", now)
     return True
+
+
+def take_back_unmatched(db: Database, payment_intent_id: str, cause: str, amount: int, *, now: int) -> bool:
+    """Stripe took `amount` micros of unmatched money without our order; what is left of it is ordered back. False if it
+    is booked, or the payment is not unmatched."""
+    first = queries.unmatched_of_payment(db, payment_intent_id=payment_intent_id)
+    if first is None or queries.transfer(db, id=f"back:{cause}") is not None:
+        return False
+    ref, money, livemode = first["ref"], Money(amount, first["currency"]), bool(first["livemode"])
+    left = balance(db, unmatched_account(ref))
+    book(db, ledger.taken_unmatched(ref, cause, money, livemode=livemode, lost=amount > left), now)
+    if amount <= left:
+        queries.void_orders(db, ref=ref)
+        _order_unmatched(db, first, left - amount, "a part was taken", now)
+    return True
+
+
+def unmatched_won(db: Database, dispute_id: str, *, now: int) -> bool:
+    """What a dispute took of unmatched money came back, and is ordered back. False if it never left, or is back."""
+    taken = queries.transfer(db, id=f"back:{dispute_id}")
+    if taken is None or queries.transfer(db, id=f"restore:{dispute_id}") is not None:
+        return False
+    return _restore_unmatched(db, taken, dispute_id, again=True, now=now)
+
+
+def _restore_unmatched(db: Database, row: sqlite3.Row, cause: str, *, again: bool, now: int) -> bool:
+    """`row` is the order or the transfer by which it had left; `again`: order once more what is there."""
+    ref = row["ref"]
+    first = queries.order(db, id=f"refund:{ref}:1")
+    money, livemode = Money(row["amount"], row["currency"]), bool(first["livemode"])
+    lost = again and row["kind"] == ledger.TransferKind.LOSS
+    to = ledger.Outside(money.currency, livemode).account("loss") if lost else unmatched_account(ref)
+    book(db, ledger.restore(ref, cause, money, livemode=livemode, to=to), now)
+    if again and not lost:
+        queries.void_orders(db, ref=ref)
+        _order_unmatched(db, first, balance(db, unmatched_account(ref)), "it came back", now)
+    return True
+
+
+def _order_unmatched(db: Database, first: sqlite3.Row, amount: int, reason: str, now: int) -> None:
+    if amount:
+        kept = {name: first[name] for name in ("ref", "payment_intent_id", "currency", "livemode")}
+        _write_order(db, **kept, amount=amount, reason=reason, now=now)
 
 
 def dispute_won(db: Database, purchase_id: str, dispute_id: str, *, now: int) -> bool:

@@ -214,6 +214,12 @@ class Store:
     async def take_back(self, purchase_id: str, cause: str, amount: int, *, disputed: bool, now: int) -> bool:
         return await self.write(returns.take_back, purchase_id, cause, amount, disputed=disputed, now=now)
 
+    async def take_back_unmatched(self, payment_intent_id: str, cause: str, amount: int, *, now: int) -> bool:
+        return await self.write(returns.take_back_unmatched, payment_intent_id, cause, amount, now=now)
+
+    async def unmatched_won(self, dispute_id: str, *, now: int) -> bool:
+        return await self.write(returns.unmatched_won, dispute_id, now=now)
+
     async def dispute_won(self, purchase_id: str, dispute_id: str, *, now: int) -> bool:
         return await self.write(returns.dispute_won, purchase_id, dispute_id, now=now)
 

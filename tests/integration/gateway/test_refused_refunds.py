@@ -173,3 +173,47 @@ def test_a_payment_link_that_names_a_purchase_is_none_of_our_business(gateway: G
     assert gateway.status(unpaid["session_id"]).json()["status"] == "pending"
     assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
     assert gateway.rows("SELECT id FROM outbox") == []
+
+
+@pytest.fixture
+def doubled(gateway: Gateway) -> str:
+    """The payment intent of second money for one purchase, whose refund Stripe does not take for now."""
+    gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)
+    session = pay_another_session(gateway, gateway.buy())
+    return payment_of(gateway, Bought({}, session, "", ""))
+
+
+def later(gateway: Gateway) -> None:
+    gateway.stripe.clear_faults()
+    gateway.later(3600)
+    gateway.reconcile()
+
+
+@pytest.mark.parametrize("cents", [100, 40])
+def test_unmatched_money_that_is_refunded_in_the_dashboard_is_booked_and_the_rest_goes_back(
+    gateway: Gateway, doubled: str, cents: int
+) -> None:
+    gateway.stripe.refund(doubled, amount=cents)
+    assert balances(gateway).get("unmatched", 0) == 1_000_000 - cents * 10_000
+    later(gateway)
+    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+
+
+@pytest.mark.parametrize(("end", "left"), [("won", 1_000_000), ("lost", 0)])
+def test_unmatched_money_that_is_disputed_is_booked(gateway: Gateway, doubled: str, end: str, left: int) -> None:
+    dispute = gateway.stripe.dispute(doubled)
+    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    gateway.stripe.close_dispute(dispute["id"], end)
+    later(gateway)  # Stripe refuses to refund what was disputed, so a person must look
+    assert balances(gateway).get("unmatched", 0) == left
+    assert ("failed refunds" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]) == (end == "won")
+
+
+def test_a_refund_of_unmatched_money_that_fails_in_the_dashboard_is_ordered_by_us(
+    gateway: Gateway, doubled: str
+) -> None:
+    gateway.stripe.refund(doubled)
+    gateway.stripe.fail_refund(gateway.stripe.objects("refund")[0]["id"])
+    assert balances(gateway)["unmatched"] == 1_000_000
+    later(gateway)
+    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
