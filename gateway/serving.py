@@ -149,6 +149,7 @@ def _server(settings: Settings, app: "Starlette") -> "uvicorn.Server":
             http="httptools",
             lifespan="off",  # ours: uvicorn would print a traceback and forget what went wrong
             log_config=None,  # warnings and errors still come to stderr, where each line else is JSON
+            ws="none",  # there is none, and its absence would be logged to whoever asks for one
             access_log=False,  # the app logs route templates; paths and queries may carry tokens
             server_header=False,
             proxy_headers=False,  # the app itself knows whose to trust

@@ -132,13 +132,20 @@ class Settings(BaseSettings):
             faults.append("STRIPE_SECRET_KEY is missing: set it, or STRIPE_ENABLED=false to give every run away.")
         if not self.stripe_webhook_secret:
             faults.append("STRIPE_WEBHOOK_SECRET is missing: copy the endpoint's whsec_… from Stripe's dashboard.")
-        if self.livemode:
-            if not self.gateway_secret:
-                faults.append("GATEWAY_SECRET is required with a live Stripe key: `openssl rand -hex 32` makes one.")
-            if self.stripe_api_base:
-                faults.append("STRIPE_API_BASE must not be set with a live Stripe key.")
-            if not self.base_url.startswith("https://"):
-                faults.append("PUBLIC_BASE_URL must be https:// with a live Stripe key.")
+        return faults + self._live_faults()
+
+    def _live_faults(self) -> list[str]:
+        faults = []
+        if not self.livemode:
+            if "live" in self.stripe_secret_key.lower():  # in quotes, or misspelt: it would pass for a test key
+                faults.append("STRIPE_SECRET_KEY is no live key as it stands: sk_live_… or rk_live_…, without quotes.")
+            return faults
+        if not self.gateway_secret:
+            faults.append("GATEWAY_SECRET is required with a live Stripe key: `openssl rand -hex 32` makes one.")
+        if self.stripe_api_base:
+            faults.append("STRIPE_API_BASE must not be set with a live Stripe key.")
+        if not self.base_url.startswith("https://"):
+            faults.append("PUBLIC_BASE_URL must be https:// with a live Stripe key.")
         return faults
 
     @cached_property

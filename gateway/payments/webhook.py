@@ -50,12 +50,15 @@ def read_event(body: str) -> WebhookEvent:
     try:
         event: dict[str, Any] = json.loads(body)
         about: dict[str, Any] = event["data"]["object"]
+        payment = about.get("payment_intent")
+        if not isinstance(event["id"], str) or not event["id"].isascii() or not isinstance(payment, str | None):
+            raise TypeError("an id is text")
         return WebhookEvent(
             id=str(event["id"]),
             type=str(event["type"]),
             livemode=bool(event["livemode"]),
             object_id=str(about.get("id", "")),
-            payment_intent_id=about.get("payment_intent"),
+            payment_intent_id=payment,
             body=body,
         )
     except (ValueError, KeyError, TypeError, AttributeError):

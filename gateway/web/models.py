@@ -31,7 +31,8 @@ async def library(request: Request) -> Response:
     sender = identify(services, read_headers(request.scope))
     own = await uploads_of(services, sender.account_id) if sender.account_id is not None else []
     found = search([*services.library.models.values(), *own], request.query_params.get("query", ""))
-    return JsonResponse({"models": [_summary(services, model) for model in found]})
+    headers = {"cache-control": "no-store"} if sender.account_id is not None else {}  # it may name private uploads
+    return JsonResponse({"models": [_summary(services, model) for model in found]}, headers=headers)
 
 
 async def model(request: Request) -> Response:

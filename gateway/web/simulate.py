@@ -115,7 +115,7 @@ async def find_model(services: Services, fmu_id: str, account_id: str | None, to
             check_ready(services, row)
             await withdraw(services, purchase)
     near = did_you_mean(fmu_id, services.library.models)
-    raise ModelNotFound(f"There is no model called {fmu_id!r}.", field="fmu_id", did_you_mean=near)
+    raise ModelNotFound(f"There is no model called {fmu_id[:200]!r}.", field="fmu_id", did_you_mean=near)
 
 
 def _token(body: SimulateBody, sender: Sender) -> str | None:

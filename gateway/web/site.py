@@ -92,7 +92,8 @@ async def ready(request: Request) -> Response:
         "alarms": {"ok": not raised, "detail": ", ".join(said) or "none"},
         "draining": {"ok": not services.draining, "detail": "stopping" if services.draining else "no"},
     }
-    able = all(check["ok"] for check in checks.values())
+    # An alarm wants a person, not another server: taking this one out of service would end sales for one late event.
+    able = all(check["ok"] for name, check in checks.items() if name != "alarms")
     body = {
         "ready": able,
         "checks": checks,

@@ -45,3 +45,9 @@ def test_a_value_that_would_break_in_front_of_a_buyer_is_refused_at_the_start(na
 )
 def test_what_an_operator_would_write_is_taken(name: str, value: object) -> None:
     assert Settings(**KEYS, **{name: value}).faults() == []
+
+
+@pytest.mark.parametrize("key", ['"sk_live_abc"', "SK_LIVE_abc", "pk_live_abc"])
+def test_a_live_key_that_would_pass_for_a_test_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="no live key as it stands"):
+        Settings(stripe_secret_key=key, stripe_webhook_secret="whsec_x")

@@ -135,7 +135,7 @@ def test_a_refund_that_fails_gives_the_value_back_and_alarms(gateway: Gateway) -
     gateway.stripe.fail_refund(refund)
     assert token_state(gateway, bought) == "ready"
     ready = gateway.get("/ready")
-    assert ready.status_code == 503
+    assert ready.status_code == 200  # it still sells
     assert "1 failed refunds" in ready.json()["checks"]["alarms"]["detail"]
     gateway.reconcile()  # it is not tried again and again: a person must look
     assert token_state(gateway, bought) == "ready"
