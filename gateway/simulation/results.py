@@ -5,6 +5,7 @@ import io
 import os
 import re
 import struct
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class ResultFiles:
         columns = [[name, array.dtype.str] for name, array in zip(result.columns, arrays, strict=True)]
         layout = {"columns": columns, "rows": result.rows, "reached_time": result.reached_time}
         head = orjson.dumps({"header": dict(header), "layout": layout})
-        temporary = path.with_suffix(".part")
+        temporary = path.with_suffix(f".{threading.get_ident()}.part")  # two may store the same at once
         try:
             with temporary.open("wb") as file:
                 file.write(LENGTH.pack(len(head)) + head)
