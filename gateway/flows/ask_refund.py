@@ -45,7 +45,7 @@ async def ask_refund(services: Services, purchase: Purchase, *, reason: str, dry
     if purchase.state is not PurchaseState.PAID or token is None:
         return Answer(purchase, purchase.state, False, f"Nothing was paid for it: it is {purchase.state}.")
     if dry_run or token.state not in (TokenState.READY, TokenState.HELD):
-        return _answer(purchase, token, "would be" if dry_run else "is")
+        return _answer(purchase, token)
     state = await services.store.ask_refund(purchase.id, reason=reason, now=services.now())
     if state is TokenState.REFUNDING:
         payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, reason=reason)
@@ -54,7 +54,10 @@ async def ask_refund(services: Services, purchase: Purchase, *, reason: str, dry
         for order in await services.store.due_orders(services.now(), livemode=services.settings.livemode):
             if order.ref == purchase.id:
                 await carry_out_refund(services, order)
-    return _answer(purchase, services.store.token(purchase.id) or token, "is")
+    token = services.store.token(purchase.id) or token
+    if token.state is TokenState.READY:
+        return Answer(purchase, token.state, False, "Stripe will not refund it; the token is ready as before.")
+    return _answer(purchase, token)
 
 
 async def _after_its_run(services: Services, token: Token, patience: float) -> Token:
@@ -67,11 +70,12 @@ async def _after_its_run(services: Services, token: Token, patience: float) -> T
         await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
-def _answer(purchase: Purchase, token: Token, what: str) -> Answer:
+def _answer(purchase: Purchase, token: Token) -> Answer:
+    """Of a token's state, before anything was done or where nothing can be; a ready one is about to be refunded."""
     price = purchase.price
     given, said = {
-        TokenState.READY: (True, f"{price} {what} refunded."),
-        TokenState.HELD: (True, f"Its run {token.run_id} goes on: {price} {what} refunded if it fails, kept if not."),
+        TokenState.READY: (True, f"{price} would be refunded."),
+        TokenState.HELD: (True, f"Its run {token.run_id} goes on: {price} go back if it fails, not if it succeeds."),
         TokenState.SPENT: (
             False,
             f"Its run {token.run_id} was delivered. A refund made in Stripe's dashboard is booked as a loss.",
