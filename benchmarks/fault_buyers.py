@@ -127,8 +127,8 @@ class Buyer:
             await self._try_stripe("POST", url, auth=("sk_test_faults", ""))
             return
         intent = await self._pay(self.stripe_session)
-        if plan.twice:
-            await self._pay_again()
+        if plan.twice and (again := await self._pay_again()) and plan.back:
+            await self._back(again)
         if intent and plan.back and not plan.back_after_run:
             await self._back(intent)
         if plan.spends:
@@ -196,8 +196,8 @@ class Buyer:
         self._book.faults.append(f"buyer {self.number}: Stripe would not take the money: {said}")
         return ""
 
-    async def _pay_again(self) -> None:
-        """A second session for the same purchase, as if Stripe had forgotten the idempotency key."""
+    async def _pay_again(self) -> str:
+        """A second session for the same purchase, as if Stripe had forgotten the idempotency key; its payment."""
         auth = ("sk_test_faults", "")
         url = f"{self._stripe}/v1/checkout/sessions"
         for _ in range(20):  # Stripe's faults hit us as well
@@ -213,9 +213,10 @@ class Buyer:
                 }  # fmt: skip
                 again = await self._try_stripe("POST", url, auth=auth, data=form)
                 if again is not None:
-                    await self.control(f"checkout/sessions/{again['id']}/pay")
-                    return
+                    paid = await self.control(f"checkout/sessions/{again['id']}/pay")
+                    return str((paid.get("session") or {}).get("payment_intent") or "")
             await asyncio.sleep(0.1)
+        return ""
 
     async def _try_stripe(self, method: str, url: str, **options: Any) -> dict[str, Any] | None:
         try:

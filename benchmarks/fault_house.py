@@ -83,7 +83,8 @@ class House:
             shutil.copy(ROOT / "tests" / "data" / "fmus" / "test" / f"{name}.fmu", folder / "for-sale" / "test")
         command = [sys.executable, "-m", "stripe_stub", "--port", "0", "--seed", "1"]
         command += ["--webhook-url", f"{self.url}/webhooks/stripe", "--webhook-secret", WEBHOOK_SECRET]
-        self._stripe = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with (folder / "stripe.log").open("wb") as log:
+            self._stripe = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._stripe.stdout is not None
         self.stripe_url = self._stripe.stdout.readline().split()[-1]
         self._gateway: subprocess.Popen[bytes] | None = None
