@@ -1,5 +1,6 @@
 """The SDK and what is no gateway: a page, a proxy, a redirect, an address that is none."""
 
+import httpx
 import pytest
 
 from gateway.client import Gateway, RunRequest, UnexpectedAnswer, Unreachable
