@@ -1,4 +1,7 @@
-"""Buyers of the fault simulation: each has a plan drawn from the seed, and patience with a gateway that keeps dying."""
+"""Buyers of the fault simulation: each has a plan drawn from the seed, and patience with a gateway that keeps dying.
+
+Longer than other files: what a buyer may do reads better whole.
+"""
 
 import asyncio
 import hashlib

@@ -59,6 +59,7 @@ class Ticker:
 
 
 async def main(rows: int, rounds: int) -> None:
+    # Longer than other functions: the list of activities reads better whole.
     ticker = Ticker()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -109,7 +109,8 @@ async def ours(path: Path, trace: list[str] | None = None) -> Any:
 
 @asynccontextmanager
 async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
-    """The same, each statement awaited, each transaction under a lock: the connection is one."""
+    """The same, each statement awaited, each transaction under a lock: the connection is one. Longer than other
+    functions, since it reads better whole beside the operations it repeats."""
     queries: Any = aiosql.from_path(connection.HERE / "queries.sql", "aiosqlite")
     db = await aiosqlite.connect(path, isolation_level=None)
     db.row_factory = aiosqlite.Row

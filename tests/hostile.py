@@ -1,5 +1,5 @@
 """The hostile corpus: an FMU for each fault of data/hostile/hostile.c, what must come of a run of it, and how to see
-that nothing else came of it. Longer than other files: the table of faults belongs to what reads it.
+that nothing else came of it. Longer than other files: the table of faults and what reads it read better whole.
 As a script it goes through all faults and prints what was wrong as JSON:
 
     python tests/hostile.py <folder> [--without namespaces] [--own]
