@@ -89,7 +89,7 @@ async def ready(request: Request) -> Response:
         "models": {"ok": bool(services.library.models), "detail": _models_detail(services)},
         "sandbox": {"ok": True, "detail": "; ".join(services.runner.missing) or "every layer is there"},
         "stripe": {"ok": True, "detail": _stripe_detail(services)},
-        "alarms": {"ok": not raised, "detail": ", ".join(said) or "none"},
+        "alarms": {"ok": not said, "detail": ", ".join(said) or "none"},
         "draining": {"ok": not services.draining, "detail": "stopping" if services.draining else "no"},
     }
     # An alarm wants a person, not another server: taking this one out of service would end sales for one late event.
