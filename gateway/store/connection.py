@@ -27,7 +27,6 @@ BUSY_TIMEOUT_MS = 5000  # another process (backup, doctor) holds the database on
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 
-
 class Direct(SQLite3Adapter):
     """Without a cursor of its own for each statement, which is a fifth of what one costs."""
 
