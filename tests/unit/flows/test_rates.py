@@ -35,8 +35,8 @@ def test_no_limit_counts_nothing_and_says_nothing() -> None:
 def test_only_so_many_are_remembered_the_last_seen_longest() -> None:
     rate = Rate("things", 5, 3600)
     for i in range(REMEMBERED):
-        rate.spend(str(i), 5)
+        rate.spend(str(i), 6)
     rate.spend("0", 0)
-    rate.spend("another", 5)
+    rate.spend("another", 6)
     assert rate.until_some("1") == 0.0  # forgotten
     assert rate.until_some("0") > 0.0
