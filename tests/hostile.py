@@ -2,7 +2,7 @@
 that nothing else came of it. Longer than other files: the table of faults and what reads it read better whole.
 As a script it goes through all faults and prints what was wrong as JSON:
 
-    python tests/hostile.py <folder> [--without namespaces] [--own]
+    python tests/hostile.py <folder> [--without namespaces] [--own] [--in-a-row <count>]
 """
 
 import asyncio
@@ -297,6 +297,17 @@ async def survey(folder: Path, *, own: Iterable[str], by_parameter: Iterable[str
     return wrong
 
 
+async def in_a_row(folder: Path, names: list[str], count: int) -> dict[str, str]:
+    """`count` runs that fail, one after the other, and what they left behind together."""
+    corpus = Corpus(folder, parallel=2, timeout=30.0)
+    await corpus.begin()
+    for i in range(count):
+        await corpus.fault(names[i % len(names)], own=False)
+    await corpus.after([f"{count} in a row"])
+    await corpus.close()
+    return corpus.wrong
+
+
 def take_away(layer: str) -> None:
     """From here on this process and what it starts has no namespaces (or no landlock)."""
     sandbox.no_new_privileges()
@@ -315,7 +326,11 @@ def main(arguments: list[str]) -> None:
     everything = "--own" in arguments
     own = list(FAULTS) if everything else OWN
     rest = [] if everything else [name for name in FAULTS if name not in OWN]
-    print(json.dumps(asyncio.run(survey(folder, own=own, by_parameter=rest))))
+    if "--in-a-row" in arguments:
+        work = in_a_row(folder, [name for name in rest if name not in SLOW], int(arguments[-1]))
+    else:
+        work = survey(folder, own=own, by_parameter=rest)
+    print(json.dumps(asyncio.run(work)))
 
 
 if __name__ == "__main__":

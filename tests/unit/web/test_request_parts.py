@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.errors import InvalidRequest, NotAcceptable, RateLimited
-from gateway.simulation.results import ARROW, CSV, JSON, PARQUET
 from gateway.flows.rates import Rate
+from gateway.simulation.results import ARROW, CSV, JSON, PARQUET
 from gateway.web.limits import within
 from gateway.web.requests import client_address, idempotency_key, negotiate
 
