@@ -1,5 +1,6 @@
 """Edge: what every request passes. A request id, the security headers, one log line, and errors as problems."""
 
+import itertools
 import os
 import time
 from collections.abc import Mapping, MutableMapping
@@ -38,6 +39,7 @@ class Edge:
         self._router = router
         self._templates = templates
         self._direct = direct
+        self._boot, self._numbers = os.urandom(4).hex(), itertools.count()  # unique, and cheaper than chance for each
         self._answers: dict[Any, dict[int, int]] = {}  # endpoint → status → how many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,7 @@ class Edge:
             await self._router(scope, receive, send)
             return
         begun = time.perf_counter()
-        request_id = os.urandom(8).hex()
+        request_id = f"{self._boot}{next(self._numbers):08x}"
         scope["request_id"] = request_id
         endpoint = self._direct.get((scope["method"], scope["path"]))
         scope["answer_headers"] = extra = [NO_SNIFF, (b"x-request-id", request_id.encode("ascii"))]

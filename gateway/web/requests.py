@@ -127,9 +127,10 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
     """The address that limits count: the last one that no trusted proxy added. An IPv6 /64 counts as one."""
     client = scope.get("client")
     address = client[0] if client else "unknown"
-    hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", "").split(",") if hop.strip()]
-    while hops and _is_within(address, trusted):
-        address = hops.pop()
+    if trusted and b"x-forwarded-for" in headers:
+        hops = [hop.strip() for hop in headers[b"x-forwarded-for"].split(",") if hop.strip()]
+        while hops and _is_within(address, trusted):
+            address = hops.pop()
     return _counted(address)
 
 
