@@ -52,9 +52,8 @@ class Simulate:
         if token is not None:
             REQUEST_ID.set(scope["request_id"])  # not for an unpaid quote, which logs nothing
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
-        model = services.library.get(body.fmu_id)
-        if model is None:
-            model = await find_model(services, body.fmu_id, sender.account_id, token)
+        found = services.library.get(body.fmu_id)
+        model = found or await find_model(services, body.fmu_id, sender.account_id, token)
         plan = await _plan(services, body, model)
         price = services.price_of(model)
         enough = body.max_price is None or _is_enough(body.max_price, price)
