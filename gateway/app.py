@@ -158,7 +158,9 @@ def read_price_file(settings: Settings) -> Prices:
         return Prices(default)
     try:
         return read_prices(settings.pricing_file.read_text(), default)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"PRICING_FILE: {settings.pricing_file} cannot be read ({error.strerror})") from None
+    except ValueError as error:
         raise ValueError(f"PRICING_FILE: {error}") from None
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError, model_validator
 
 from gateway.app import read_price_file
 from gateway.client.screen import bold, plain, put
 from gateway.domain.models import did_you_mean
-from gateway.domain.money import STRIPE_MINIMUM, Money
+from gateway.domain.money import CURRENCIES
 from gateway.domain.pricing import Prices
-from gateway.serving import existing, place_faults, read_settings
+from gateway.serving import existing, fault_sentences, place_faults
 from gateway.settings import Settings
 from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
@@ -60,36 +61,51 @@ async def _print_all() -> int:
 
 
 async def _findings() -> AsyncIterator[Finding]:
-    settings = read_settings()
-    if isinstance(settings, list):
-        for fault in settings:
-            yield Finding("settings", "", fault)
-        # The rest can still be looked at where only Stripe's settings are wrong.
-        settings = read_settings(stripe_enabled=False)
-        if isinstance(settings, list):
-            return
-    else:
+    settings, wrong = _settings_as_they_are()
+    for fault in wrong:
+        yield Finding("settings", "", fault)
+    if not wrong:
         yield Finding("settings", f"{settings.base_url}, {_mode(settings)}")
     prices = None
     faults = place_faults(settings)
     for finding in (
         *_keys(settings),
-        *_database(settings, faults.get("database")),
-        *_alarms(settings),
+        *(() if settings.database_fault() else _database(settings, faults.get("database"))),
+        *(() if settings.database_fault() else _alarms(settings)),
         *_disk(settings, faults.get("results")),
     ):
         yield finding
-    try:
-        prices = read_price_file(settings)
-    except ValueError as error:
-        yield Finding("price", "", f"{error}.")
-    if settings.stripe_enabled and not _keys_fault(settings):
+    if settings.stripe_simulation_currency.lower() in CURRENCIES:
+        try:
+            prices = read_price_file(settings)
+        except ValueError as error:
+            yield Finding("price", "", f"{error}.")
+    if settings.stripe_enabled and not _keys_fault(settings) and not (settings.livemode and settings.stripe_api_base):
         yield await _stripe(settings)
     if "models" in faults:
         yield Finding("models", "", faults["models"])
         return
     async for finding in _models(settings, prices):
         yield finding
+
+
+class _AsTheyAre(Settings):
+    """The settings, however unsafe together: the doctor looks at all that `serve` would refuse at its first fault."""
+
+    @model_validator(mode="after")
+    def _safe_combination(self) -> "_AsTheyAre":
+        return self
+
+
+def _settings_as_they_are() -> tuple[Settings, list[str]]:
+    """With their defaults in place of values that are none; and every fault."""
+    try:
+        settings, faults = _AsTheyAre(), []
+    except ValidationError as error:
+        found = fault_sentences(error)
+        settings = _AsTheyAre(**{name: Settings.model_fields[name].default for name in found})
+        faults = [sentence for sentences in found.values() for sentence in sentences]
+    return settings, [*faults, *settings.faults()]
 
 
 def _mode(settings: Settings) -> str:
@@ -107,9 +123,10 @@ def _keys_fault(settings: Settings) -> str | None:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-    if not settings.stripe_enabled:
-        return
-    yield Finding("stripe key", settings.stripe_secret_key[:8] + "…", _keys_fault(settings))
+    if settings.stripe_enabled and settings.stripe_secret_key:
+        yield Finding("stripe key", settings.stripe_secret_key[:8] + "…", _keys_fault(settings))
+    if not (settings.stripe_enabled and settings.stripe_webhook_secret):
+        return  # that it is missing was said before
     shaped = WEBHOOK_SECRET.fullmatch(settings.stripe_webhook_secret)
     yield Finding(
         "webhook secret",
@@ -155,17 +172,10 @@ def _price(settings: Settings, prices: Prices, names: list[str], refused: list[s
             near = did_you_mean(fmu_id, names)
             hint = f"; did you mean {near}?" if near else ": correct it or take it out."
             yield Finding("price", "", f"PRICING_FILE prices {fmu_id}, which is not in MODELS_DIR{hint}")
-    for what, price in {"the default price": prices.default, **prices.by_model}.items():
-        fault = _price_fault(price)
-        if fault or what == "the default price":
-            yield Finding("price", f"{what} is {price if price.micros else 'free'}" + (":" if fault else ""), fault)
-
-
-def _price_fault(price: Money) -> str | None:
-    minimum = STRIPE_MINIMUM.get(price.currency)
-    if minimum is None or price.micros == 0 or price.minor >= minimum:
-        return None
-    return f"Stripe charges at least {Money.from_minor(minimum, price.currency)}: raise it, or make it 0."
+    for fault in prices.faults():
+        yield Finding("price", "", f"PRICING_FILE: {fault}")
+    if settings.price_fault() is None:
+        yield Finding("price", f"the default price is {prices.default if prices.default.micros else 'free'}")
 
 
 def _database(settings: Settings, fault: str | None) -> Iterator[Finding]:

@@ -29,12 +29,17 @@ def read_settings(**flags: Any) -> Settings | list[str]:
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        faults: list[str] = []
-        for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            words = fault["msg"].removeprefix("Value error, ")
-            name = "_".join(str(part) for part in fault["loc"][:1]).upper()
-            faults += [f"{name}: {words}."] if name else words.split("\n")
-        return faults
+        return [sentence for sentences in fault_sentences(error).values() for sentence in sentences]
+
+
+def fault_sentences(error: ValidationError) -> dict[str, list[str]]:
+    """What is wrong, by setting; under "" what is wrong with several of them together."""
+    faults: dict[str, list[str]] = {}
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        words = fault["msg"].removeprefix("Value error, ")
+        name = "_".join(str(part) for part in fault["loc"][:1])
+        faults.setdefault(name, []).extend([f"{name.upper()}: {words}."] if name else words.split("\n"))
+    return faults
 
 
 def place_faults(settings: Settings) -> dict[str, str]:
@@ -88,16 +93,15 @@ def _serve(settings: Settings) -> list[str]:
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     import structlog
 
-    from gateway.app import create_app, read_price_file
+    from gateway.app import create_app
     from gateway.store.connection import DatabaseUnusable
     from gateway.store.lock import DatabaseOwned
 
     gc.enable()  # the command line had switched it off; a server lives long enough to need it
+    if faults := _price_faults(settings):
+        return faults
     try:
-        read_price_file(settings)
         listener = _listen(settings)
-    except ValueError as error:
-        return [f"{error}."]
     except OSError as error:
         reason = str(error.strerror).split(" (while")[0]  # Python repeats the address there
         return [f"{settings.host}:{settings.port}: {reason}; choose another with --port or --host."]
@@ -131,6 +135,15 @@ def _serve(settings: Settings) -> list[str]:
             raise
         return [f"{error.filename}: {error.strerror}; it must be usable by who runs this."]
     return []
+
+
+def _price_faults(settings: Settings) -> list[str]:
+    from gateway.app import read_price_file
+
+    try:
+        return [f"PRICING_FILE: {fault}" for fault in read_price_file(settings).faults()]
+    except ValueError as error:
+        return [f"{error}."]
 
 
 def _server(settings: Settings, app: "Starlette") -> "uvicorn.Server":

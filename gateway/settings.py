@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gateway.domain.money import Money
+from gateway.domain.money import CURRENCIES, Money, charge_fault
 
 SHIPPED_MODELS = Path(__file__).parent / "simulation" / "shipped"
 
@@ -111,14 +111,7 @@ class Settings(BaseSettings):
 
     def faults(self) -> list[str]:
         """What makes these settings unsafe or useless, one sentence with the fix each."""
-        faults = []
-        try:
-            self.default_price  # noqa: B018
-        except ValueError as error:
-            faults.append(f"STRIPE_SIMULATION_CURRENCY: {error}.")
-        if self.database_url and not self.database_url.startswith("sqlite:///"):
-            scheme = self.database_url.split(":", 1)[0]
-            faults.append(f"DATABASE_URL: {scheme} is not supported yet; use sqlite:///path/to/file.")
+        faults = [*filter(None, (self.price_fault(), self.database_fault()))]
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)
@@ -134,6 +127,28 @@ class Settings(BaseSettings):
             faults.append("STRIPE_WEBHOOK_SECRET is missing: copy the endpoint's whsec_… from Stripe's dashboard.")
         return faults + self._live_faults()
 
+    def price_fault(self) -> str | None:
+        """What is wrong with the default price. Where nothing is sold, only what cannot be shown is."""
+        try:
+            fault = charge_fault(self.default_price) if self.stripe_enabled else None
+        except ValueError as error:
+            return f"STRIPE_SIMULATION_CURRENCY: {error}."
+        if fault is None:
+            return None
+        if self.default_price.currency not in CURRENCIES:
+            return f"STRIPE_SIMULATION_CURRENCY: {fault}."
+        return f"STRIPE_SIMULATION_PRICE_CENTS: the default price is {self.default_price}. {fault}."
+
+    def database_fault(self) -> str | None:
+        """What is wrong with where the database is to be, before anybody looks there."""
+        if self.database_url and not self.database_url.startswith("sqlite:///"):
+            scheme = self.database_url.split(":", 1)[0]
+            return f"DATABASE_URL: {scheme} is not supported yet; use sqlite:///path/to/file."
+        if (self.database_url.removeprefix("sqlite:///") or self.fmu_gateway_db_path) == ":memory:":
+            name = "DATABASE_URL" if self.database_url else "FMU_GATEWAY_DB_PATH"
+            return f"{name}: a database in memory would lose all money at a restart; name a file."
+        return None
+
     def _live_faults(self) -> list[str]:
         faults = []
         if not self.livemode:
@@ -146,6 +161,9 @@ class Settings(BaseSettings):
             faults.append("STRIPE_API_BASE must not be set with a live Stripe key.")
         if not self.base_url.startswith("https://"):
             faults.append("PUBLIC_BASE_URL must be https:// with a live Stripe key.")
+        pages = {"STRIPE_SUCCESS_URL": self.stripe_success_url, "STRIPE_CANCEL_URL": self.stripe_cancel_url}
+        plain = [name for name, url in pages.items() if url.startswith("http:")]
+        faults += [f"{name} must be https:// with a live Stripe key." for name in plain]
         return faults
 
     @cached_property

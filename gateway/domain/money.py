@@ -9,16 +9,32 @@ MICROS = 1_000_000
 ONE = Decimal(1)
 EXACT = Context(traps=[Inexact])  # a digit beyond its precision is refused, not rounded away
 
-# Source: docs.stripe.com/currencies, "zero-decimal" and "three-decimal currencies".
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+# Source: docs.stripe.com/currencies, "zero-decimal currencies" without UGX, which stands there too: charged as 5 UGX,
+# Stripe wants 500, see its "special cases".
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+TWO_DECIMAL = frozenset(
+    "aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc cve "
+    "czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr kyd "
+    "kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php "
+    "pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx usd uyu "
+    "uzs wst xcd xcg yer zar zmw".split()
+)
+CURRENCIES = ZERO_DECIMAL | TWO_DECIMAL | THREE_DECIMAL
 
-# Source: docs.stripe.com/currencies, "minimum and maximum charge amounts", in minor units.
+# What amounts must be a multiple of, in minor units. Source: the same page, "three-decimal currencies" and "special
+# cases". HUF and TWD stand there for payouts only: charges in them may have any cents.
+STEP = {**dict.fromkeys(THREE_DECIMAL, 10), "isk": 100, "ugx": 100}
+
+# Source: the same page, "minimum and maximum charge amounts", in minor units. It is what a charge must be worth in the
+# currency that Stripe settles in; of the others nothing is said.
 STRIPE_MINIMUM = {
-    "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
-    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300,
-    "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
+    "usd": 50, "aed": 200, "ars": 50, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cop": 50, "czk": 1500, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "idr": 50, "ils": 50, "inr": 50, "jpy": 50, "krw": 50, "mxn": 1000,
+    "myr": 200, "nok": 300, "nzd": 50, "php": 50, "pln": 200, "ron": 200, "rub": 50, "sek": 300, "sgd": 50, "thb": 1000,
+    "zar": 50,
 }  # fmt: skip
+STRIPE_MAXIMUM = 99_999_999  # minor units; a few currencies and cards allow more
 
 
 def decimals(currency: str) -> int:
@@ -81,3 +97,22 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"
+
+
+def charge_fault(price: Money) -> str | None:
+    """Why Stripe would never take this price for a run, with the way out; None where it would. Nothing is free."""
+    currency = price.currency
+    if currency not in CURRENCIES:
+        return f"Stripe charges in no currency called {currency!r}; it knows {', '.join(sorted(CURRENCIES))}"
+    if not price.micros:
+        return None
+    step = Money.from_minor(STEP.get(currency, 1), currency)
+    least = Money.from_minor(STRIPE_MINIMUM.get(currency, 0), currency)
+    most = Money.from_minor(STRIPE_MAXIMUM, currency)
+    if price.micros % step.micros:
+        return f"Stripe charges {currency} in steps of {step}: round it"
+    if price.micros < least.micros:
+        return f"Stripe charges at least {least}: raise it, or make it 0"
+    if price.micros > most.micros:
+        return f"Stripe charges at most {most}: lower it"
+    return None

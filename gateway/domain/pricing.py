@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.domain.models import Model
-from gateway.domain.money import Money
+from gateway.domain.money import Money, charge_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class Prices:
 
     def of(self, model: Model) -> Money:
         return self.by_model.get(model.fmu_id, self.default)
+
+    def faults(self) -> list[str]:
+        """The models at whose price Stripe would refuse every checkout, one sentence each."""
+        found = {name: (price, charge_fault(price)) for name, price in self.by_model.items()}
+        return [f"{name} is {price}: {fault}." for name, (price, fault) in found.items() if fault]
 
 
 def read_prices(text: str, default: Money) -> Prices:

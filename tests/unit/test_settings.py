@@ -51,3 +51,39 @@ def test_what_an_operator_would_write_is_taken(name: str, value: object) -> None
 def test_a_live_key_that_would_pass_for_a_test_key_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="no live key as it stands"):
         Settings(stripe_secret_key=key, stripe_webhook_secret="whsec_x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (
+            {"stripe_simulation_currency": "usb"},
+            "STRIPE_SIMULATION_CURRENCY: .*no currency called 'usb'; it knows aed, .*",
+        ),
+        ({"stripe_simulation_currency": "us"}, "STRIPE_SIMULATION_CURRENCY: 'us' is no currency code"),
+        ({"stripe_simulation_price_cents": 49}, "STRIPE_SIMULATION_PRICE_CENTS: .* 0.49 usd.*at least 0.50 usd"),
+        ({"stripe_simulation_currency": "isk", "stripe_simulation_price_cents": 1050}, "in steps of 1.00 isk"),
+        ({"stripe_simulation_currency": "KWD", "stripe_simulation_price_cents": 1234}, "in steps of 0.010 kwd"),
+        ({"database_url": "sqlite:///:memory:"}, "DATABASE_URL: a database in memory"),
+        ({"fmu_gateway_db_path": ":memory:"}, "FMU_GATEWAY_DB_PATH: a database in memory"),
+        ({"database_url": "postgresql://localhost/x"}, "DATABASE_URL: postgresql is not supported yet"),
+    ],
+)
+def test_what_stripe_or_sqlite_would_not_take_is_refused_at_the_start(settings: dict[str, object], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        Settings(**KEYS, **settings)
+
+
+def test_where_nothing_is_sold_no_price_is_too_small() -> None:
+    assert Settings(stripe_enabled=False, stripe_simulation_price_cents=1).faults() == []
+    assert Settings(**KEYS, stripe_simulation_price_cents=0).faults() == []
+
+
+def test_a_live_buyer_is_sent_nowhere_without_https() -> None:
+    live = {"stripe_secret_key": "sk_live_x", "stripe_webhook_secret": "whsec_x", "gateway_secret": ("s" * 16,)}
+    page = {"stripe_success_url": "http://shop.example/paid", "stripe_cancel_url": "http://shop.example/"}
+    with pytest.raises(ValidationError) as refused:
+        Settings(**live, public_base_url="https://shop.example", **page)
+    assert "STRIPE_SUCCESS_URL must be https" in str(refused.value)
+    assert "STRIPE_CANCEL_URL must be https" in str(refused.value)
+    assert Settings(**KEYS, **page).faults() == []

@@ -74,6 +74,12 @@ def test_serve_names_what_is_wrong_in_the_price_file(tmp_path):
     assert "PRICING_FILE: msl:VanDerPol: 'cheap' is not a decimal number." in done.stderr
 
 
+def test_serve_names_every_model_that_stripe_would_not_charge_for(tmp_path):
+    (tmp_path / "prices.toml").write_text('[prices]\n"a:Free" = 0\n"a:B" = "0.49"\n"a:C" = "0.10"\n')
+    done = gateway("serve", folder=tmp_path, PRICING_FILE=str(tmp_path / "prices.toml"))
+    assert [fault[:29] for fault in refused(done)] == ["PRICING_FILE: a:B is 0.49 usd", "PRICING_FILE: a:C is 0.10 usd"]
+
+
 def test_serve_refuses_a_live_key_with_a_test_host(tmp_path):
     done = gateway("serve", folder=tmp_path, STRIPE_SECRET_KEY="sk_live_x", STRIPE_API_BASE="http://127.0.0.1:8403")
     assert done.returncode == 2
@@ -147,7 +153,7 @@ def test_serve_refuses_a_file_that_is_no_database_and_leaves_it_alone(tmp_path, 
         ("FMU_GATEWAY_DB_PATH", "/etc/passwd/db.sqlite3", "/etc/passwd cannot be written (Not a directory)"),
         ("FMU_GATEWAY_DB_PATH", "/tmp", "/tmp is no file that can be read and written"),
         ("RESULTS_DIR", "/proc/results", "/proc cannot be written"),
-        ("PRICING_FILE", "/nowhere.toml", "PRICING_FILE: "),
+        ("PRICING_FILE", "/nowhere.toml", "PRICING_FILE: /nowhere.toml cannot be read (No such file or directory)."),
     ],
 )
 def test_serve_names_every_place_it_cannot_use_and_the_setting_for_it(tmp_path, name, value, fault):
@@ -192,9 +198,40 @@ def test_doctor_prints_one_line_with_the_fix_for_each_fault(tmp_path, one_model)
         RESULTS_DIR="/proc/results",
     )
     assert done.returncode == 1
-    assert [fault[0] for fault in faults(done)] == ["stripe", "webhook", "disk", "price", "price", "price"]
+    assert [fault[0] for fault in faults(done)] == ["settings", "stripe", "webhook", "disk", "price", "price"]
     for fix in ("publishable", "whsec_…", "Set RESULTS_DIR", "did you mean msl:VanDerPol?", "at least 0.50 usd"):
         assert fix in done.stdout
+
+
+def test_doctor_names_all_faults_of_a_live_key_at_once_and_shows_it_to_nobody(tmp_path, one_model):
+    (tmp_path / "prices.toml").write_text('[prices]\n"msl:VanDerPol" = "0.10"\n')
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.1)
+        done = gateway(
+            "doctor",
+            folder=tmp_path,
+            STRIPE_SECRET_KEY="sk_live_1234",
+            STRIPE_WEBHOOK_SECRET="secret",
+            STRIPE_API_BASE=f"http://127.0.0.1:{elsewhere.getsockname()[1]}",
+            STRIPE_SUCCESS_URL="http://shop.example/",
+            STRIPE_SIMULATION_PRICE_CENTS="20",
+            DATABASE_URL="postgres://db",
+            MAX_BODY_KIB="much",
+            TRUSTED_PROXIES="nobody",
+            PRICING_FILE=str(tmp_path / "prices.toml"),
+            MODELS_DIR=str(one_model),
+            RESULTS_DIR="/proc/results",
+        )
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+    assert done.returncode == 1
+    named = ("MAX_BODY_KIB:", "PRICE_CENTS:", "DATABASE_URL:", "TRUSTED_PROXIES:", "GATEWAY_SECRET", "STRIPE_API_BASE",
+             "PUBLIC_BASE_URL", "STRIPE_SUCCESS_URL", "STRIPE_WEBHOOK_SECRET", "RESULTS_DIR",
+             "PRICING_FILE: msl:VanDerPol")  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAULT")]
+    assert [name for name in named if sum(name in line for line in lines) != 1] == []
+    assert len(lines) == len(named)
+    assert "1 run here" in done.stdout
 
 
 def test_doctor_goes_on_when_stripes_settings_are_missing(tmp_path, one_model):

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.models import Experiment, Model
-from gateway.domain.money import MICROS, STRIPE_MINIMUM, THREE_DECIMAL, ZERO_DECIMAL, Money, decimals
+from gateway.domain.money import (
+    CURRENCIES as CHARGED,
+)
+from gateway.domain.money import (
+    MICROS,
+    STEP,
+    STRIPE_MINIMUM,
+    THREE_DECIMAL,
+    ZERO_DECIMAL,
+    Money,
+    charge_fault,
+    decimals,
+)
 from gateway.domain.pricing import read_prices
 
 CURRENCIES = st.sampled_from(sorted({"usd", "eur", *ZERO_DECIMAL, *THREE_DECIMAL}))
@@ -86,8 +98,26 @@ def test_a_currency_is_three_lower_case_letters(currency: str) -> None:
         Money(1, currency)
 
 
-def test_stripes_minima_are_of_known_currencies() -> None:
-    assert all(Money.from_minor(minor, currency).minor == minor for currency, minor in STRIPE_MINIMUM.items())
+def test_stripes_minima_and_steps_are_of_currencies_that_it_charges() -> None:
+    assert STRIPE_MINIMUM.keys() | STEP.keys() <= CHARGED
+    assert all(charge_fault(Money.from_minor(minor, currency)) is None for currency, minor in STRIPE_MINIMUM.items())
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "words"),
+    [(100, "usd", None), (0, "usd", None), (49, "usd", "at least 0.50 usd"), (49, "jpy", "at least 50 jpy"),
+     (100_000_000, "usd", "at most 999999.99 usd"), (100_000_000, "jpy", "at most 99999999 jpy"),
+     (500, "ugx", None), (550, "ugx", "steps of 1.00 ugx"), (550, "isk", "steps of 1.00 isk"), (17501, "huf", None),
+     (101, "twd", None), (5120, "kwd", None), (5124, "kwd", "steps of 0.010 kwd"), (100, "xxx", "it knows aed, ")],
+)  # fmt: skip
+def test_a_price_that_stripe_would_not_take_is_told_with_the_way_out(minor: int, currency: str, words: str) -> None:
+    fault = charge_fault(Money.from_minor(minor, currency))
+    assert fault is None if words is None else words in (fault or "")
+
+
+def test_five_ugandan_shillings_are_500_to_stripe() -> None:
+    assert Money.parse("5", "ugx").minor == 500  # docs.stripe.com/currencies, "special cases"
+    assert Money.parse("5", "jpy").minor == 5
 
 
 def model(fmu_id: str) -> Model:
@@ -98,6 +128,12 @@ def test_a_price_file_overrides_the_default_by_model() -> None:
     prices = read_prices('[prices]\n"a:B" = "2.50"\n"a:Free" = 0\n"a:Whole" = 3\n', Money(1_000_000, "usd"))
     found = [prices.of(model(name)).amount for name in ("a:B", "a:Free", "a:Whole", "a:Other")]
     assert found == ["2.50", "0.00", "3.00", "1.00"]
+    assert prices.faults() == []
+
+
+def test_every_model_at_a_price_that_stripe_would_not_take_is_named() -> None:
+    prices = read_prices('[prices]\n"a:B" = "0.49"\n"a:Free" = 0\n"a:C" = "1000000"\n', Money(1_000_000, "usd"))
+    assert [fault.split(":")[1].split()[0] for fault in prices.faults()] == ["B", "C"]
 
 
 @pytest.mark.parametrize(
