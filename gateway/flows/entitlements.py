@@ -1,5 +1,7 @@
 """Entitlement: what may pay for a run, and who may read one."""
 
+from dataclasses import replace
+
 from gateway.domain.ids import raw_id
 from gateway.domain.purchases import Purchase
 from gateway.domain.statements import Kind
@@ -15,6 +17,8 @@ from gateway.errors import (
 from gateway.flows.services import Services
 from gateway.store.records import Run
 
+# To an earlier string of a token, which reads nothing any more.
+ASK_AGAIN = "GET the status_url of the quote you paid: it names the run, which your latest token or your API key reads."
 RUN_PADDING = b"\0\0"  # to a multiple of 3 bytes
 
 
@@ -23,7 +27,8 @@ def run_url(services: Services, run_id: str) -> str:
 
 
 def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Token]:
-    """The purchase behind a token string and the token's row, whatever their states. TokenInvalid if there is none."""
+    """The purchase behind a token string and the token's row, whatever their states, to an earlier string without the
+    run that it may not read. TokenInvalid if there is none."""
     read = read_token(services.statements, token_text)
     purchase = services.store.purchase(read[0]) if read else None
     token = services.store.token(read[0]) if read else None
@@ -31,17 +36,18 @@ def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Tok
         raise TokenInvalid()
     if bool(purchase.livemode) != services.settings.livemode:
         raise TokenInvalid("This token was paid in Stripe's other mode; it buys nothing here.")
-    return purchase, token
+    return purchase, token if read[1] == token.generation else replace(token, run_id=None)
 
 
 def check_ready(services: Services, token: Token) -> None:
     """Raises what the state of a token says that is not ready."""
     url = run_url(services, token.run_id) if token.run_id else None
+    elsewhere = None if url else ASK_AGAIN
     match token.state:
         case TokenState.HELD:
-            raise RunInProgress(run_url=url)
+            raise RunInProgress(run_url=url, next_step=elsewhere)
         case TokenState.SPENT:
-            raise TokenConsumed(run_url=url)
+            raise TokenConsumed(run_url=url, next_step=elsewhere)
         case TokenState.REFUNDING | TokenState.REFUNDED:
             raise TokenRefunded()
         case TokenState.FROZEN | TokenState.REVOKED:

@@ -11,7 +11,7 @@ from gateway.payments.challenge import status_url
 from gateway.payments.checkout import Checkout
 
 # Stripe wants a session to live for at least 30 minutes. Counted from the quote's end, this holds whenever the session
-# is made, so that a retry may send the same bytes.
+# is made, so that a retry may send the same bytes; counted from now, they would be refused when it comes late.
 SESSION_SECONDS_PAST_QUOTE = 31 * 60
 
 
@@ -52,17 +52,34 @@ async def open_checkout(
     return purchase
 
 
-async def _open(
-    services: Services, quote: Quote, success_url: str | None, cancel_url: str | None, *, reuse: bool
-) -> Purchase:
-    now, checkout = services.now(), services.checkout
-    if now >= quote.expires_at or checkout is None:
+def open_purchase_like(services: Services, quote: Quote) -> Purchase | None:
+    """What `reuse` would give the account of this quote instead of a purchase of its own."""
+    return services.store.open_purchase_of(
+        account_id=quote.account_id,
+        fmu_sha256=quote.fmu_sha256,
+        amount=quote.price.micros,
+        currency=quote.price.currency,
+        livemode=int(quote.livemode),
+        now=services.now(),
+    )
+
+
+def check_openable(services: Services, quote: Quote) -> tuple[Checkout, str]:
+    """Stripe, and what the quoted model is sold as. QuoteExpired past the quote's end, ModelNotFound if it is gone."""
+    if services.now() >= quote.expires_at or services.checkout is None:
         raise QuoteExpired()
     fmu_id = sold_as(services, quote.fmu_sha256, quote.account_id)
     if fmu_id is None:
         raise ModelNotFound("The quoted model is no longer for sale.")
+    return services.checkout, fmu_id
+
+
+async def _open(
+    services: Services, quote: Quote, success_url: str | None, cancel_url: str | None, *, reuse: bool
+) -> Purchase:
+    checkout, fmu_id = check_openable(services, quote)
     fields = _row(services, quote, fmu_id, success_url, cancel_url)
-    purchase = await services.store.begin_purchase(fields, reuse=reuse, now=now)
+    purchase = await services.store.begin_purchase(fields, reuse=reuse, now=services.now())
     if purchase.state is not PurchaseState.NEW:
         return purchase
     if purchase.id != quote.purchase_id:  # the account's own, which another request of it is opening, or failed to open

@@ -90,6 +90,10 @@ class Store:
         row = queries.purchase_by_stripe_session(self._read, stripe_session_id=stripe_session_id)
         return purchase_of(row) if row else None
 
+    def open_purchase_of(self, *, now: int, **same: Any) -> Purchase | None:
+        row = queries.open_purchase_of(self._read, **same, now=now)
+        return purchase_of(row) if row else None
+
     def token(self, purchase_id: str) -> Token | None:
         row = queries.token(self._read, id=purchase_id)
         return token_of(row) if row else None

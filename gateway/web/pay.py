@@ -11,7 +11,7 @@ from gateway.domain.purchases import Purchase
 from gateway.domain.quotes import Quote
 from gateway.domain.requests import PayBody, parse
 from gateway.errors import InvalidRequest
-from gateway.flows.open_checkout import new_quote, open_checkout, payable
+from gateway.flows.open_checkout import new_quote, open_checkout, open_purchase_like, payable
 from gateway.flows.pay_once import PayKey, digest, pay_once
 from gateway.flows.services import Services
 from gateway.payments.challenge import iso, status_url
@@ -40,10 +40,11 @@ async def pay(request: Request) -> Response:
 
     async def begin() -> Purchase:
         quote = asked or await _fresh_quote(services, body.fmu_id or "", sender)
-        if services.store.purchase(quote.purchase_id) is None:
+        reuse = asked is None and sender.account_id is not None
+        begun = open_purchase_like(services, quote) if reuse else None
+        if (begun or services.store.purchase(quote.purchase_id)) is None:
             address = client_address(request.scope, headers, services.settings.trusted_proxies)
             within_checkouts(request.scope, request.app.state.rates, address)
-        reuse = asked is None and sender.account_id is not None
         purchase = await open_checkout(
             services, quote, success_url=body.success_url, cancel_url=body.cancel_url, reuse=reuse
         )

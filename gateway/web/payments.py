@@ -25,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.flows.entitlements import run_url
 from gateway.flows.meter import WEBHOOKS_REFUSED_ALARM
-from gateway.flows.open_checkout import open_checkout, payable
+from gateway.flows.open_checkout import check_openable, open_checkout, payable
 from gateway.flows.receive_webhook import receive_webhook
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import follow_purchase
@@ -41,7 +41,6 @@ log = structlog.get_logger()
 NO_STORE = {"cache-control": "no-store"}
 LONGEST_WAIT_SECONDS = 25  # shorter than the idle timeouts of the proxies in front of us
 POLL_SECONDS = 2
-URL_LENGTH = 2048
 WEBHOOK_BYTES = 1 << 20
 COOKIE_SECONDS_PAST_CHECKOUT = 24 * 3600
 PREFETCH_HEADERS = ("purpose", "sec-purpose", "x-moz", "x-purpose")
@@ -67,11 +66,11 @@ async def checkout(request: Request) -> Response:
     quote = read_quote(services.statements, Kind.OPEN, text)
     if quote is None or quote.livemode != services.settings.livemode:
         raise PurchaseNotFound("This is no quote of ours.")
+    begun = services.store.purchase(quote.purchase_id)
     if request.method == "HEAD":
-        return Response(headers=NO_STORE)
+        return _looked_ahead(services, quote, begun)
     if any("prefetch" in request.headers.get(name, "").lower() for name in PREFETCH_HEADERS):
         raise PrefetchRefused()
-    begun = services.store.purchase(quote.purchase_id)
     if begun is None:
         address = client_address(request.scope, read_headers(request.scope), services.settings.trusted_proxies)
         within_checkouts(request.scope, request.app.state.rates, address)
@@ -79,9 +78,7 @@ async def checkout(request: Request) -> Response:
         await follow_purchase(services, quote.purchase_id, 0)
     purchase = await open_checkout(services, quote)
     if purchase.state in (PurchaseState.PAID, PurchaseState.PROCESSING):
-        # Without the return code: holding the link is not having paid.
-        url = f"{services.settings.base_url}/payments/success?session_id={purchase.stripe_session_id}"
-        return RedirectResponse(url, status_code=303, headers=NO_STORE)
+        return _to_success(services, purchase)
     response = RedirectResponse(payable(services, purchase), status_code=303, headers=NO_STORE)
     response.set_cookie(
         _cookie_name(purchase),
@@ -93,6 +90,23 @@ async def checkout(request: Request) -> Response:
         secure=services.settings.base_url.startswith("https://"),
     )
     return response
+
+
+def _looked_ahead(services: Services, quote: Quote, begun: Purchase | None) -> Response:
+    """What GET would say as far as our books know it, without asking Stripe: 200 where it would lead there."""
+    if begun is None or begun.state is PurchaseState.NEW:
+        check_openable(services, quote)
+    elif begun.state in (PurchaseState.PAID, PurchaseState.PROCESSING):
+        return _to_success(services, begun)
+    else:
+        payable(services, begun)
+    return Response(headers=NO_STORE)
+
+
+def _to_success(services: Services, purchase: Purchase) -> Response:
+    # Without the return code: holding the link is not having paid.
+    url = f"{services.settings.base_url}/payments/success?session_id={purchase.stripe_session_id}"
+    return RedirectResponse(url, status_code=303, headers=NO_STORE)
 
 
 def _cookie_name(purchase: Purchase) -> str:
@@ -145,6 +159,8 @@ async def purchase_answer(services: Services, purchase: Purchase | None) -> dict
     if token.expires_at <= services.now():
         expires_at = services.now() + services.settings.checkout_token_ttl_minutes * 60
         token = await services.store.next_generation(purchase.id, expires_at=expires_at, now=services.now())
+        if token.state is not TokenState.READY:  # it was held, or its refund ordered, while we asked
+            return await purchase_answer(services, purchase)
     return {
         "status": "ready",
         "payment_token": sign_token(services.statements, purchase.id, token.generation),

@@ -68,6 +68,7 @@ def test_a_model_withdrawn_before_the_token_was_spent_is_refunded(house: House, 
         problem(gateway.simulate({"fmu_id": "msl:DCMotor"}, other.token), 410, "model_withdrawn")
         problem(gateway.simulate(BALL), 404, "model_not_found")
         problem(gateway.get(quote["checkout_url"]), 404, "model_not_found")
+        assert gateway.http.head(quote["checkout_url"]).status_code == 404
         gateway.reconcile()
         refunds = gateway.stripe.objects("refund")
         assert [(refund["amount"], refund["status"]) for refund in refunds] == [(100, "succeeded")] * 2

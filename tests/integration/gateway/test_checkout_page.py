@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from harness import Bought, Buyer, Gateway, at_once, problem
+from harness import Bought, Buyer, Gateway, at_once, change, problem
 
 CREATE = ("POST", "/v1/checkout/sessions")
 
@@ -31,6 +31,25 @@ def test_who_only_looks_ahead_creates_nothing(gateway: Gateway, method: str, hea
     before = purchases(gateway)
     assert gateway.http.request(method, quote["checkout_url"], headers=headers).status_code == status
     assert (created(gateway), purchases(gateway)) == (0, before)
+
+
+def test_who_looks_at_a_checkout_first_is_told_what_opening_it_would_say(gateway: Gateway) -> None:
+    def look(quote: dict[str, Any]) -> httpx.Response:
+        answer = gateway.http.head(quote["checkout_url"])
+        assert "set-cookie" not in answer.headers
+        return answer
+
+    opened, unopened, bought = gateway.quote(), gateway.quote(), gateway.buy()
+    session = gateway.open(opened)
+    gateway.stripe.reset_calls()
+    before = purchases(gateway)
+    paid = look(bought.quote)
+    assert (paid.status_code, bought.stripe_session_id in paid.headers["location"]) == (303, True)
+    gateway.later(61 * 60)
+    assert (look(opened).status_code, look(unopened).status_code) == (200, 410)
+    change(gateway.settings.database_path, "UPDATE purchase SET state = 'expired' WHERE stripe_session_id = ?", session)
+    assert look(opened).status_code == 410
+    assert (gateway.stripe.calls(), purchases(gateway)) == ([], before)
 
 
 def test_many_who_open_one_quote_get_one_session(gateway: Gateway) -> None:
@@ -133,8 +152,7 @@ def test_an_unknown_session_has_no_success_page(gateway: Gateway) -> None:
 
 def test_the_cancelled_page_leads_back_to_paying_and_reveals_nothing(gateway: Gateway) -> None:
     quote = gateway.quote()
-    gateway.open(quote)
-    purchase = gateway.rows("SELECT cancel_url FROM purchase ORDER BY created_at DESC, rowid DESC")[0]
+    (purchase,) = gateway.rows("SELECT cancel_url FROM purchase WHERE stripe_session_id = ?", gateway.open(quote))
     text = gateway.get(urlsplit(purchase["cancel_url"])._replace(scheme="", netloc="").geturl()).text
     assert quote["checkout_url"].rsplit("/", 1)[1] in text
     assert quote["session_id"] not in text

@@ -36,6 +36,17 @@ def test_checkouts_are_limited_by_address_and_an_opened_one_is_not_counted_again
     assert len(gateway.rows("SELECT 1 FROM purchase")) == 2
 
 
+def test_a_purchase_that_an_account_is_given_again_counts_as_one_checkout(open_gateway: Callable[..., Gateway]) -> None:
+    owner = open_gateway(checkouts_per_minute=2).account()
+    ball, motor, third = ({"fmu_id": f"msl:{name}"} for name in ("BouncingBall", "DCMotor", "BouncingBall"))
+    same = [owner.http.post("/pay", json=ball) for _ in range(4)]
+    assert [answer.status_code for answer in same] == [200] * 4
+    assert len({answer.json()["session_id"] for answer in same}) == 1
+    assert owner.http.post("/pay", json=motor).status_code == 200
+    owner.stripe.pay(same[0].json()["stripe_session_id"])
+    problem(owner.http.post("/pay", json=third), 429, "rate_limited")
+
+
 def test_checkouts_of_all_together_never_exceed_what_stripe_takes(open_gateway: Callable[..., Gateway]) -> None:
     gateway = open_gateway(checkouts_per_second=1)
     quotes = [gateway.quote() for _ in range(4)]

@@ -1,11 +1,17 @@
 """CONTRACT's table: what a purchase's status says, and what spending its token says, in each state there is."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from harness import BALL, SLOW, Bought, Gateway, at_once, change, problem, until
+
+from gateway.errors import Refunded
+from gateway.flows.services import Services
+from gateway.web.payments import purchase_answer
 
 # state → the poll's status and code (or status), the redemption's status and code; None where there is no token
 TABLE: dict[str, tuple[tuple[int, str], tuple[int, str] | None]] = {
@@ -136,6 +142,29 @@ def test_waiting_for_the_payment_ends_with_it(gateway: Gateway) -> None:
         gateway.stripe.pay(session)
         answers = [future.result() for future in waiting]
     assert {answer.json()["payment_token"] for answer in answers} == {gateway.collect(quote["session_id"])}
+
+
+def test_a_refund_ordered_while_the_next_token_is_made_is_told_instead_of_a_dead_token(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    purchase_id = gateway.purchase_id(bought)
+    gateway.later(31 * 60)
+
+    async def ask_meanwhile(services: Services) -> None:
+        """The refund is written first, and the status looks before it is: the writer waits until both are asked for."""
+        store, asked = services.store, threading.Event()
+        busy = asyncio.ensure_future(store.write(lambda _: asked.wait(20)))
+        await asyncio.sleep(0)
+        refund = asyncio.ensure_future(store.order_refund(purchase_id, reason="meanwhile", now=services.now()))
+        await asyncio.sleep(0)
+        answer = asyncio.ensure_future(purchase_answer(services, store.purchase(purchase_id)))
+        await asyncio.sleep(0)
+        asked.set()
+        assert await busy
+        assert await refund
+        with pytest.raises(Refunded):
+            await answer
+
+    gateway.call(ask_meanwhile)
 
 
 @pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e999"])

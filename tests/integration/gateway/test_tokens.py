@@ -1,10 +1,11 @@
 """A payment token spends one purchase once, on its own model, and opens nothing else."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from harness import BALL, Bought, Buyer, Gateway, at_once, problem
+from harness import BALL, SLOW, Bought, Buyer, Gateway, at_once, problem, until
 
 FORMS = ("", "/result.csv", "/result.arrow", "/result.parquet", "/plot.svg")
 MOTOR = {"fmu_id": "msl:DCMotor"}
@@ -148,6 +149,21 @@ def test_a_superseded_token_does_not_replay_what_the_next_one_paid_for(gateway: 
     assert gateway.simulate(BALL, following, headers=key).status_code == 200
     assert gateway.simulate(BALL, following, headers=key).headers["idempotent-replayed"] == "true"
     assert gateway.simulate(BALL, bought.token, headers=key).status_code in (402, 410)
+
+
+def test_a_superseded_token_is_not_sent_to_a_run_that_it_may_not_read(gateway: Gateway) -> None:
+    bought = gateway.buy(SLOW)
+    gateway.later(30 * 60)
+    following = gateway.collect(bought.session_id)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gateway.simulate, SLOW, following)
+        until(lambda: gateway.status(bought.session_id).json()["status"] == "running", "the run to begin")
+        during = problem(gateway.simulate(SLOW, bought.token), 409, "run_in_progress")
+        assert running.result().status_code == 200
+    for said in (during, problem(gateway.simulate(SLOW, bought.token), 410, "token_consumed")):
+        assert "run_url" not in said
+        assert "status_url of the quote you paid" in said["next_step"]
+    assert problem(gateway.simulate(SLOW, following), 410, "token_consumed")["run_url"]
 
 
 def test_no_answer_to_a_token_contains_its_session_id(gateway: Gateway) -> None:
