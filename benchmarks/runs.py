@@ -29,7 +29,7 @@ from harness import House  # noqa: E402
 from gateway.domain.runs import RunPlan  # noqa: E402
 from gateway.errors import SimulationTimeout  # noqa: E402
 from gateway.flows.services import Services  # noqa: E402
-from gateway.simulation import zygotes  # noqa: E402
+from gateway.simulation import forkservers  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
@@ -115,16 +115,16 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
     seconds. The layers are taken out of both halves: of the zygote and of what each child adds."""
     runners = {name: Runner(parallel=1, queued=4, timeout_seconds=TIMEOUT, memory_mb=2048) for name in ("full", "bare")}
     times: dict[str, list[float]] = {name: [] for name in runners}
-    script = zygotes.SCRIPT
+    script = forkservers.SCRIPT
 
     async def once(name: str) -> None:
         with runners[name].reserve(paid=True) as place:
             await runners[name].run(plan, library.directory_of(plan.model), place)
 
     await once("full")
-    zygotes.SCRIPT = Path(__file__).with_name("bare_zygote.py")
+    forkservers.SCRIPT = Path(__file__).with_name("bare_forkserver.py")
     await once("bare")
-    zygotes.SCRIPT = script
+    forkservers.SCRIPT = script
     for _ in range(rounds):
         for name in runners:
             await timed(lambda name=name: once(name), times[name])  # type: ignore[misc]

@@ -55,6 +55,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "loop_unload": (HARMLESS, ""), "loop_load": (TIMEOUT, "Loading"), "sleeps_load": (TIMEOUT, "Loading"),
     "deaf_load": (TIMEOUT, "Loading"), "timer": (HARMLESS, ""), "spin_in_thread": (HARMLESS, ""),
     "spin_in_thread_load": (CRASH, "starts threads"), "timer_load": (HARMLESS, ""), "spin_later_load": (HARMLESS, ""),
+    "spin_in_child_load": (HARMLESS, ""),
     # memory
     "eat": (MEMORY, ""), "eat_and_crash": (MEMORY, ""), "eat_instantiate": (MEMORY, ""),
     "eat_for_ever": (TIMEOUT, ""), "map_100gb": (HARMLESS, ""), "malloc_100gb": (HARMLESS, ""),
@@ -158,14 +159,25 @@ def faults_in_source() -> set[str]:
     return set(re.findall(r"(?:AT\([A-Z]+, |\{\")(\w+)(?:\)|\", [A-Z])", text[text.index("FAULTS[] = {") :]))
 
 
-def processes(folder: Path) -> set[int]:
-    """Every process that has this folder in its command line, on the whole machine: zygotes and whatever they left."""
-    found = set()
+def processes(folder: Path) -> tuple[set[int], int]:
+    """Every process that has this folder in its command line, on the whole machine: zygotes and whatever they left; and
+    how many runs' processes there are, which are others after every run."""
+    found, runs = set(), 0
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if f"{folder}/" in Path("/proc", entry, "cmdline").read_text(errors="replace"):
+            title = Path("/proc", entry, "cmdline").read_text(errors="replace")
+            if f"{folder}/" in title and title.startswith("fmu-gateway run"):
+                runs += 1
+            elif f"{folder}/" in title:
                 found.add(int(entry))
-    return found
+    return found, runs
+
+
+async def prepared(runner: Runner) -> None:
+    """Returns when in every zygote a process waits for the next run."""
+    spares = [task.result()._spare for task in runner._zygotes.values()]
+    await asyncio.gather(*(spare.process for spare in spares if spare is not None))
+    assert None not in spares
 
 
 class Corpus:
@@ -195,6 +207,7 @@ class Corpus:
     async def begin(self) -> None:
         await self.runner.start()
         self.good = {name: (await self.run(name)).result.sha256 for name in ("ball", "")}
+        await prepared(self.runner)
         self.descriptors, self.files = len(os.listdir("/proc/self/fd")), self._files()
         self.idle = processes(self.models)
 
@@ -228,12 +241,14 @@ class Corpus:
             if (await self.run(name)).result.sha256 != sha256:
                 self.wrong[label] = f"the next run of {name or 'the good one'} differs"
         await self._retire()
+        await prepared(self.runner)
         for _ in range(100):
             left = (processes(self.models), len(os.listdir("/proc/self/fd")), self._files())
             if left == (self.idle, self.descriptors, self.files):
                 return
             await asyncio.sleep(0.02)
-        extra = [self._name(p) for p in left[0] - self.idle], left[1] - self.descriptors, left[2] ^ self.files
+        standing, runs = left[0][0] - self.idle[0], left[0][1] - self.idle[1]
+        extra = [*map(self._name, standing), f"{runs} runs"], left[1] - self.descriptors, left[2] ^ self.files
         self.wrong[label] = f"left behind: processes {extra[0]}, descriptors {extra[1]}, files {extra[2]}"
         self.idle, self.descriptors, self.files = left
 
@@ -255,10 +270,11 @@ class Corpus:
     async def close(self) -> None:
         await self.runner.close()
         for _ in range(100):
-            if not (left := processes(self.models)):
+            left, runs = processes(self.models)
+            if not left and not runs:
                 return
             await asyncio.sleep(0.02)
-        self.wrong["close"] = f"left behind: {[self._name(p) for p in left]}"
+        self.wrong["close"] = f"left behind: {[self._name(p) for p in left]} and {runs} runs"
 
 
 async def survey(folder: Path, *, own: Iterable[str], by_parameter: Iterable[str], together: int = 8) -> dict[str, str]:

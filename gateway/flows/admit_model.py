@@ -8,7 +8,7 @@ import structlog
 from gateway.errors import UPLOAD_PROBLEMS, StorageFull, UploadRefused, UploadsFull
 from gateway.flows.services import Services
 from gateway.simulation.intake import Refused
-from gateway.simulation.uploads import Invalid, Unloadable
+from gateway.simulation.uploads import Unloadable
 from gateway.store.records import Upload
 
 UNPAID_SECONDS = 7 * 24 * 3600  # what nobody paid to run leaves after it
@@ -25,7 +25,7 @@ async def admit_model(services: Services, account_id: str, file: Path, sha256: s
             return known, False
         try:
             with services.runner.reserve(paid=False) as place:
-                report = await services.uploads.examine(file, sha256, place)
+                report = await services.uploads.examine(file, sha256, services.runner.forkserver, place)
         except Refused as refusal:
             log.info("upload_refused", account=account_id, sha256=sha256, code=refusal.code)
             raise _problem(refusal) from None
@@ -75,8 +75,6 @@ async def _clear(services: Services) -> None:
 
 def _problem(refusal: Refused) -> UploadRefused:
     problem = UPLOAD_PROBLEMS[refusal.code](str(refusal))
-    if isinstance(refusal, Invalid):
-        problem.fields["problems"] = refusal.problems
     if isinstance(refusal, Unloadable):
         problem.fields |= {"missing_libraries": refusal.missing, "platforms": refusal.platforms}
     return problem

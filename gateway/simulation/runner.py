@@ -19,6 +19,7 @@ from gateway.domain import kpis
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import frame
+from gateway.simulation.forkservers import Forkserver
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
@@ -48,10 +49,21 @@ class Outcome:
 
 
 class Runner:
-    """Owns the zygotes and the places. All methods belong to one event loop."""
+    """Owns the zygotes and the places, and the forkserver unless it is given one. All methods belong to one event
+    loop."""
 
-    def __init__(self, *, parallel: int, queued: int, timeout_seconds: float, memory_mb: int) -> None:
+    def __init__(
+        self,
+        *,
+        parallel: int,
+        queued: int,
+        timeout_seconds: float,
+        memory_mb: int,
+        forkserver: Forkserver | None = None,
+    ) -> None:
         self.parallel = parallel
+        self.forkserver = forkserver or Forkserver()
+        self._owns_forkserver = forkserver is None
         self.missing: tuple[str, ...] = ("not probed yet",)
         self._places = Places(parallel, queued)
         self._timeout = timeout_seconds
@@ -64,7 +76,7 @@ class Runner:
     async def start(self) -> None:
         """Probe what confinement this machine gives; see `level` and `missing`."""
         try:
-            probe = await Zygote.start("-", "probe", self._memory)
+            probe = await Zygote.start(self.forkserver, "-", "probe", self._memory)
             await probe.close()
             self.missing = probe.missing
         except (ZygoteDied, OSError) as error:
@@ -78,6 +90,8 @@ class Runner:
             self._retire(task)
         while self._closing:
             await asyncio.gather(*self._closing)
+        if self._owns_forkserver:
+            await self.forkserver.close()
 
     @property
     def level(self) -> str:
@@ -194,7 +208,7 @@ class Runner:
             if task is not None:
                 self._retire(self._zygotes.pop(key))
             self._make_room()
-            task = asyncio.create_task(Zygote.start(str(directory), key[1], self._memory))
+            task = asyncio.create_task(Zygote.start(self.forkserver, str(directory), key[1], self._memory))
             self._zygotes[key] = task
         self._zygotes.move_to_end(key)
         zygote = await asyncio.shield(task)

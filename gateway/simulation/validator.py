@@ -1,15 +1,14 @@
-"""Validator: FMPy's validate_fmu on one unpacked FMU, confined as a zygote is. A script, started by uploads.py.
-
-    python -I validator.py <descriptor of a stream> <directory of the unpacked FMU> <uid if root> <bytes of memory>
+"""Validator: FMPy's validate_fmu on one unpacked FMU, confined as a zygote is. forkserver.py forks it for uploads.py.
 
 READY goes into the stream, then what it found as one JSON list of sentences; no list is an answer, too.
 """
 
+import json
 import os
-import sys
+import resource
 from typing import NoReturn
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+import lark  # noqa: F401  # FMPy imports it when it parses names, and could not find it then
 
 from gateway.simulation import keeper, sandbox
 
@@ -23,31 +22,21 @@ def problems(directory: str) -> list[str]:
     """What validate_fmu says; of a model with very many variables, all but what it says about their names."""
     from fmpy import read_model_description
     from fmpy.model_description import ValidationError
-    from fmpy.validation import validate_fmu
 
     try:
-        if len(read_model_description(directory, validate=False).modelVariables) <= NAMES_CHECKED:
-            return list(validate_fmu(directory))
-        read_model_description(directory, validate=True, validate_model_structure=True)
+        names = len(read_model_description(directory, validate=False).modelVariables) <= NAMES_CHECKED
+        everything = {"validate_variable_names": names, "validate_model_structure": True}
+        read_model_description(directory, validate=True, **everything)  # which is all that validate_fmu does
     except ValidationError as error:
         return list(error.problems)
-    except Exception as error:  # FMPy raises whatever its parsing met
-        return [str(error)]
+    except Exception as error:  # its checks stumble over what the ones before them found
+        return [f"FMPy cannot validate it: {type(error).__name__} {error}"]
     return []
 
 
-def main() -> NoReturn:
-    stream, directory, uid, memory = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def main(stream: int, directory: str, uid: int, memory: int) -> NoReturn:
+    """`uid` is for root to become; `memory` in bytes is what it may add."""
     missing = keeper.keep(stream, uid)
-    sandbox.silence()
-    sandbox.only_descriptor(stream)
-    import json
-    import resource
-
-    import fmpy.validation  # noqa: F401
-    import lark  # noqa: F401
-    import lxml.etree  # noqa: F401
-
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.confine_zygote(directory, uid, own_user_namespace=not missing)
     address_space = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
@@ -56,7 +45,3 @@ def main() -> NoReturn:
     found = [p[:PROBLEM_TEXT] for p in problems(directory)[:MOST_PROBLEMS]]
     os.write(stream, json.dumps(found).encode())
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,8 @@ IDLE_CPU_SECONDS = 0.3  # between two looks, a second apart, of a zygote that ha
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """`others`: processes of the keeper beside the zygote; `children`, `threads`, `cpu` (seconds): of the zygote."""
+    """`others`: processes of the keeper beside the zygote; `children`, `threads`: of the zygote; `cpu` (seconds):
+    of it and its children."""
 
     others: int
     children: int
@@ -28,10 +29,10 @@ def look(keeper: int) -> Sight | None:
         if not children:
             return None
         zygote = children[0]  # the oldest: the keeper forks it before anything else can be there
-        with open(f"/proc/{zygote}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        cpu = (int(fields[11]) + int(fields[12])) / TICKS
-        return Sight(len(children) - 1, len(_children(zygote)), int(fields[17]), cpu)
+        runs = _children(zygote)
+        stat = _stat(zygote)
+        ticks = sum(int(each[11]) + int(each[12]) for each in (stat, *map(_stat, runs)))
+        return Sight(len(children) - 1, len(runs), int(stat[17]), ticks / TICKS)
     except (OSError, ValueError, LookupError):
         return None
 
@@ -39,6 +40,11 @@ def look(keeper: int) -> Sight | None:
 def _children(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
         return [int(child) for child in file.read().split()]
+
+
+def _stat(pid: int) -> list[bytes]:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
 
 
 def judge(now: Sight | None, before: Sight | None, *, runs: int) -> str | None:

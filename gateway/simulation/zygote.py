@@ -1,21 +1,24 @@
-"""Zygote: a confined process with one FMU loaded that forks one child per run. A script, started by zygotes.py.
+"""Zygote: a confined process with one FMU loaded that forks one child per run. forkserver.py forks it.
 
-    python -I zygote.py <control descriptor> <directory of the unpacked FMU, or -> <kind> <uid if root> <memory, bytes>
-
-Three processes: this one stays outside as the keeper, which only waits and cleans up; the zygote proper is process 1 of
-its own namespaces, so that every run ends with it; each run is its child. Order matters throughout: namespaces need a
-single thread, so numpy comes after them; confinement comes before the FMU's library, whose constructors run on loading.
+Three processes: the one that was forked stays outside as the keeper, which only waits and cleans up; the zygote proper
+is process 1 of its own namespaces, so that every run ends with it; each run is its child. Order matters throughout:
+confinement comes before the FMU's library, whose constructors run on loading.
 """
 
+import gc
+import json
 import os
+import select
 import signal
-import sys
+import socket
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from fmpy import fmi2, fmi3, read_model_description
 
-from gateway.simulation import keeper, sandbox, seccomp
+from gateway.simulation import frame, keeper, progress, sandbox, seccomp, title
+from gateway.simulation.intake import binary_folder
+from gateway.simulation.stepper import FMI2, FMI3, Stepper
 
 MODEL_TEXT = 1000  # bytes kept of what a model says of its failure; the gateway shows less
 
@@ -37,10 +40,6 @@ class Loaded:
     """The FMU as every run inherits it: description read, library loaded, functions bound, nothing instantiated."""
 
     def __init__(self, directory: str, kind: str) -> None:
-        from fmpy import fmi2, fmi3, read_model_description
-
-        from gateway.simulation.intake import binary_folder
-
         self.directory, self.kind, self.log = directory, kind, Log()
         self.system_calls = seccomp.program(zygote=False)
         self.description = read_model_description(directory, validate=False)
@@ -60,13 +59,13 @@ class Loaded:
         self.categories = sorted(categories & {"logStatusError", "logStatusFatal"})
         if self.is_fmi2:
             self.callbacks = _callbacks(self.log)
-        if co_simulation:
-            self._warm_up()
+        self.rehearse()
 
-    def _warm_up(self) -> None:
-        """What every run would do first, and numpy and ctypes remember from then on; no call reaches the FMU."""
-        from gateway.simulation.stepper import FMI2, FMI3, Stepper
-
+    def rehearse(self) -> None:
+        """What every run would do first; no call reaches the FMU. In the zygote numpy and ctypes remember it for all
+        runs; in a run's process it makes the memory its own that it will change, before anybody waits for that."""
+        if self.kind != "co_simulation":
+            return
         kinds = FMI2 if self.is_fmi2 else FMI3
         names = [v.name for v in self.description.modelVariables if v.causality == "output" and v.type in kinds]
         nothing = {"start_time": 0.0, "stop_time": 1.0, "step": 0.5, "rows": 3, "signals": [], "record": names[:1]}
@@ -79,8 +78,6 @@ class Loaded:
         if self.categories:
             fmu.setDebugLogging(True, self.categories)
         if self.kind == "co_simulation":
-            from gateway.simulation.stepper import Stepper
-
             return Stepper(fmu, self.description, job).run()
         from gateway.simulation.exchange import exchange
 
@@ -90,7 +87,7 @@ class Loaded:
 def _callbacks(log: Log) -> Any:
     from ctypes import byref
 
-    from fmpy import calloc, fmi2, free
+    from fmpy import calloc, free
 
     callbacks = fmi2.fmi2CallbackFunctions()
     callbacks.logger = fmi2.fmi2CallbackLoggerTYPE(log.fmi2)
@@ -102,16 +99,16 @@ def _callbacks(log: Log) -> Any:
 
 def run(stream: int, shared: int, model: Loaded, address_space: int) -> NoReturn:
     """In the child: confine it further, take one job, answer it, end."""
-    from gateway.simulation import frame, progress
-
     sandbox.die_with_parent()
     os.setsid()
+    title.show(f"fmu-gateway run {model.directory} {model.kind}")
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     reached = progress.attach(shared)
     sandbox.only_descriptor(stream)
     if model.system_calls:
         sandbox.filter_system_calls(model.system_calls)
+    model.rehearse()
     os.write(stream, frame.HELLO)
     job = frame.read_job(stream) | {"reached": reached}
     sandbox.limit(fsize=0, cpu=job["cpu_seconds"], **{"as": address_space + job["memory_bytes"]})
@@ -132,10 +129,6 @@ def _as_asked(columns: list[Any], dtypes: list[str]) -> list[Any]:
 
 def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
     """One child for each {"id"}, stream and progress that come in; its {"id", "status", "cpu", "rss"} goes back."""
-    import json
-    import select
-    import socket
-
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
@@ -185,30 +178,17 @@ def _address_space(statm: int) -> int:
     return int(os.pread(statm, 100, 0).split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main() -> NoReturn:
-    directory, kind = sys.argv[2:4]
-    descriptor, uid, memory = int(sys.argv[1]), int(sys.argv[4]), int(sys.argv[5])
+def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> NoReturn:
+    """A zygote of the FMU unpacked in `directory`, of none for "-". `uid` is for root to become; `memory` in bytes."""
     missing = keeper.keep(descriptor, uid)
-    sandbox.silence()
-    sandbox.only_descriptor(descriptor)
+    title.show(f"fmu-gateway zygote {directory} {kind}")
     alone = not missing
-    import gc
-    import json
-    import socket
-
     control = socket.socket(fileno=descriptor)
     if directory == "-":  # only to see what confinement this machine gives
         missing += sandbox.confine_zygote("/usr/lib", uid, own_user_namespace=alone)
         control.send(json.dumps({"missing": missing}).encode())
         os._exit(0)
-    import fmpy.fmi2  # everything a run may need, while its files can still be found
-    import fmpy.fmi3
-    import fmpy.validation
-    import lxml.etree  # noqa: F401
-
-    from gateway.simulation import frame, intake, progress, stepper  # noqa: F401
-
-    if kind == "model_exchange":
+    if kind == "model_exchange":  # while its files can still be found
         import fmpy.sundials  # noqa: F401
 
         from gateway.simulation import exchange  # noqa: F401
@@ -227,7 +207,3 @@ def main() -> NoReturn:
     gc.freeze()  # a collection in a child would touch, and so copy, every page
     control.send(json.dumps({"missing": missing}).encode())
     serve(control, model, address_space)
-
-
-if __name__ == "__main__":
-    main()

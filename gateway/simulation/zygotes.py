@@ -9,28 +9,19 @@ import os
 import signal
 import socket
 import struct
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from gateway.simulation import frame, progress, watch
+from gateway.simulation.forkservers import Forkserver, Keeper, readable
 
-SCRIPT = Path(__file__).parent / "zygote.py"
-# Nothing of the gateway's environment: it holds the secrets. One thread, or namespaces could not be had.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-START_SECONDS = 20.0  # Python, numpy and FMPy take 0.3 s; the rest is for a slow machine and the FMU's constructors
-FAREWELL_SECONDS = (
-    60.0  # it takes milliseconds, and longer where a fork bomb has no namespace; then the keeper goes, too
-)
+START_SECONDS = 20.0  # it takes milliseconds; the rest is for a slow machine and the FMU's constructors
 UCRED = struct.Struct("3i")  # pid, uid, gid
 REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
 WATCH_SECONDS = 1.0  # between two looks at what a zygote does
-FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
 
 
 class ZygoteDied(Exception):
@@ -55,18 +46,23 @@ class Ended:
         return cls(said["status"], cpu, rss)
 
 
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A run's process that waits for the next run, or is about to."""
+
+    id: int
+    process: "asyncio.Task[RunProcess]"
+
+
 class Zygote:
-    """One running zygote. `missing` is what its confinement lacks; `busy` the number of runs in it."""
+    """One running zygote. `missing` is what its confinement lacks."""
 
-    _uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
-
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
-        self._process, self._control = process, control
-        # Process.terminate would look whether it ended, and so take its status away from the event loop.
-        self._keeper: int | None = os.pidfd_open(process.pid)
+    def __init__(self, keeper: Keeper, control: socket.socket) -> None:
+        self._keeper, self._control = keeper, control
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._ended: dict[int, asyncio.Future[Ended | None]] = {}
+        self._spare: Spare | None = None
         self._watching: asyncio.TimerHandle | None = None
         self._watched: watch.Sight | None = None
         self._runs_begun = self._runs_then = 0
@@ -74,31 +70,25 @@ class Zygote:
         self.alive = True
 
     @classmethod
-    async def start(cls, directory: str, kind: str, memory_bytes: int) -> "Zygote":
-        """Ready to run. ZygoteDied if the FMU cannot be loaded, TimeoutError if that does not end. Directory "-" only
-        probes the confinement. `memory_bytes` is what loading may add, and each run."""
+    async def start(cls, forkserver: Forkserver, directory: str, kind: str, memory_bytes: int) -> "Zygote":
+        """Ready to run. ZygoteDied if the FMU cannot be loaded, OSError if that cannot begin, TimeoutError if it does
+        not end. Directory "-" only probes the confinement. `memory_bytes` is what loading may add, and each run."""
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), directory, kind, str(next(cls._uids))),
-                str(memory_bytes),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd="/",
-                env=ENVIRONMENT,
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                keeper = await forkserver.fork(theirs, "zygote", directory, kind, memory_bytes)
+        except BaseException:
+            control.close()
+            raise
         control.setblocking(False)
-        zygote = cls(process, control)
+        zygote = cls(keeper, control)
         try:
             async with asyncio.timeout(START_SECONDS):
                 said = _hello(await zygote._loop.sock_recv(control, 65536))
             if "failed" in said:
                 raise ZygoteDied(str(said["failed"]))
             zygote.missing = tuple(map(str, said["missing"]))
-            zygote._watched = watch.look(process.pid)
+            zygote._watched = watch.look(keeper.pid)
             if directory != "-" and (strange := watch.judge(zygote._watched, None, runs=0)):
                 raise ZygoteDied(strange)
         except BaseException:
@@ -106,25 +96,45 @@ class Zygote:
             raise
         zygote._loop.add_reader(control.fileno(), zygote._listen)
         zygote._watching = zygote._loop.call_later(WATCH_SECONDS, zygote._watch)
+        if directory != "-":
+            zygote._prepare()
         return zygote
 
     def _watch(self) -> None:
         """A library may have left something behind in it that works on: then it ends, and with it what it started."""
         idle = not self.busy and self._runs_begun == self._runs_then
-        before, self._watched = self._watched, watch.look(self._process.pid)
+        before, self._watched = self._watched, watch.look(self._keeper.pid)
         self._runs_then = self._runs_begun
-        if watch.judge(self._watched, before if idle else None, runs=self.busy):
+        if watch.judge(self._watched, before if idle else None, runs=len(self._ended)):
             self.lose()
         else:
             self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
 
     @property
     def busy(self) -> int:
-        return len(self._ended)
+        """How many runs are in it."""
+        return len(self._ended.keys() - ({self._spare.id} if self._spare else set()))
 
     async def open_run(self) -> "RunProcess":
-        """Fork a run: confined, waiting for its job. ZygoteDied if that fails; nothing of the model ran then.
-        TimeoutError if it does not answer."""
+        """A run's process: confined, waiting for its job; the spare one if there is one. ZygoteDied if that fails;
+        nothing of the model ran then. TimeoutError if it does not answer."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            run = await spare.process
+            if run.waits():
+                return run
+            run.close()
+        return await self._begun(self._fork())
+
+    def _prepare(self) -> None:
+        """Fork the next run's process ahead, while nobody waits for it: that is half of what a short run takes."""
+        if self.alive and self._spare is None:
+            with contextlib.suppress(ZygoteDied):
+                run = self._fork()
+                self._spare = Spare(self._runs_begun, self._loop.create_task(self._begun(run)))
+                self._spare.process.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _fork(self) -> "RunProcess":
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
@@ -134,13 +144,21 @@ class Zygote:
         try:
             with theirs:
                 socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno(), run.progress])
+        except OSError as error:  # it does not read any more
+            run.close()
+            self.lose()
+            raise ZygoteDied(str(error)) from None
+        return run
+
+    async def _begun(self, run: "RunProcess") -> "RunProcess":
+        try:
             async with asyncio.timeout(REPORT_SECONDS):
                 await run.begin()
         except TimeoutError:  # another one of it would not answer either
             run.close()
             self.lose()
             raise
-        except OSError as error:  # also when it does not read any more
+        except OSError as error:
             run.close()
             self.lose()
             raise ZygoteDied(str(error)) from None
@@ -166,6 +184,7 @@ class Zygote:
                 return
             if future is not None and not future.done():
                 future.set_result(ended)
+                self._prepare()
 
     def lose(self) -> None:
         """It died or does not answer: no more runs, and those in it are over."""
@@ -175,29 +194,19 @@ class Zygote:
                 self._watching.cancel()
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
-            self._signal(signal.SIGTERM)  # its keeper kills what is left
+            self._keeper.terminate()
         for future in self._ended.values():
             if not future.done():
                 future.set_result(None)
         self._ended.clear()
 
-    def _signal(self, number: int) -> None:
-        if self._keeper is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._keeper, number)
-
     async def close(self) -> None:
-        """Returns when no process of it is left."""
+        """Returns when no process of it is left. To be called once."""
         self.lose()
-        try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._signal(signal.SIGKILL)
-        await self._process.wait()
-        if self._keeper is not None:
-            os.close(self._keeper)
-            self._keeper = None
+        await self._keeper.end()
+        if self._spare is not None:
+            with contextlib.suppress(ZygoteDied, TimeoutError):
+                (await self._spare.process).close()
 
 
 class RunProcess:
@@ -211,16 +220,21 @@ class RunProcess:
 
     async def begin(self) -> None:
         """Waits for its first byte, with which the kernel says its process id, so that nobody can lie about it."""
-        readable: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._stream.fileno(), _resolve, readable)
-        try:
-            await readable
-        finally:
-            self._loop.remove_reader(self._stream.fileno())
+        await readable(self._stream.fileno())
         hello, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
         if hello != frame.HELLO:
             raise ConnectionResetError("no process came of it")
         self._handle = os.pidfd_open(UCRED.unpack(ancillary[0][2])[0])
+
+    def waits(self) -> bool:
+        """Whether it is there and said nothing since its first byte."""
+        try:
+            self._stream.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     async def answer(
         self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
@@ -271,8 +285,3 @@ def _hello(raw: bytes) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise ZygoteDied("it said something else than it must" if raw else "it crashed")
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

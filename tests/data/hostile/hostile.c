@@ -95,6 +95,8 @@ static int spin_later(M *m) { /* when nobody looks at its loading any more */
     return setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 300000}}, NULL), fmi2OK;
 }
 static void *spin(void *m) { for (;;) sink++; }
+static void begin_to_spin(void) { pthread_t t; pthread_create(&t, NULL, spin, NULL); }
+static int spin_in_child(M *m) { return pthread_atfork(NULL, NULL, begin_to_spin), fmi2OK; }
 static int spin_in_thread(M *m) { pthread_t t; return pthread_create(&t, NULL, spin, NULL), fmi2OK; }
 
 /* ---- memory ---- */
@@ -403,7 +405,7 @@ static const Fault FAULTS[] = {
     {"loop_instantiate", INSTANTIATE, loop}, {"loop_get", GET, loop}, {"loop_terminate", TERMINATE, loop},
     {"loop_free", FREE, loop}, {"loop_unload", UNLOAD, loop}, {"segfault_free", FREE, segfault},
     {"spin_in_thread_load", LOAD, spin_in_thread}, {"timer_load", LOAD, timer},
-    {"spin_later_load", LOAD, spin_later},
+    {"spin_later_load", LOAD, spin_later}, {"spin_in_child_load", LOAD, spin_in_child},
     AT(STEP, eat) AT(STEP, eat_and_crash) AT(STEP, eat_for_ever) AT(STEP, map_100gb) AT(STEP, malloc_100gb)
     {"eat_load", LOAD, eat}, {"eat_for_ever_load", LOAD, eat_for_ever}, {"eat_instantiate", INSTANTIATE, eat},
     AT(STEP, fork_bomb) AT(STEP, daemonize) AT(STEP, raw_vfork) AT(STEP, raw_clone3) AT(STEP, executes)

@@ -28,7 +28,7 @@ async def main():
         shutil.copy(path, file)
         try:
             with runner.reserve(paid=False) as place:
-                await uploads.examine(file, path.stem.ljust(64, "0"), place)
+                await uploads.examine(file, path.stem.ljust(64, "0"), runner.forkserver, place)
             said[path.stem] = "taken"
         except Refused as refusal:
             said[path.stem] = refusal.code

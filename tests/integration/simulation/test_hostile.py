@@ -51,13 +51,14 @@ def test_three_hundred_in_a_row(everybodys):
     assert surveyed(everybodys, sys.executable, None, "--in-a-row", "300") == {}
 
 
-async def test_a_library_that_begins_to_work_later_is_ended(everybodys, monkeypatch):
+@pytest.mark.parametrize("fault", ["spin_later_load", "spin_in_child_load"])
+async def test_a_library_that_begins_to_work_later_is_ended(everybodys, monkeypatch, fault):
     monkeypatch.setattr(hostile.zygotes, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr(watch, "IDLE_CPU_SECONDS", 0.015)
     corpus = Corpus(everybodys, parallel=1, timeout=30.0)
     await corpus.begin()
-    await corpus.run("spin_later_load")
-    (zygote,) = [task.result() for key, task in corpus.runner._zygotes.items() if key[0] == "spin_later_load"]
+    await corpus.run(fault)
+    (zygote,) = [task.result() for key, task in corpus.runner._zygotes.items() if key[0] == fault]
     for _ in range(400):
         if not zygote.alive:
             break

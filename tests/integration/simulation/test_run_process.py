@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from simulation_bench import Bench, descendants, settled, until
+from simulation_bench import Bench, begun, descendants, limits, of_kind
 
 from gateway.simulation.runner import Runner
 
@@ -19,13 +19,10 @@ async def process(folder, monkeypatch):
     before = descendants(os.getpid())
     runner = Runner(parallel=1, queued=4, timeout_seconds=60, memory_mb=MEMORY_MB)
     bench = Bench(runner, folder)
-    await bench.run("Slow", start_values={"pause": 0.0})
-    idle = await settled(2, before)
     task = asyncio.create_task(bench.run("Slow", start_values={"pause": 1.0}))
-    await until(lambda: len(descendants(os.getpid()) - before) == 3)
-    (pid,) = descendants(os.getpid()) - before - idle
-    await until(lambda: status(Path(f"/proc/{pid}"))["Seccomp_filters"] == "2")
-    yield Path(f"/proc/{pid}"), Path(f"/proc/{max(idle)}")
+    run = await begun(before)
+    (zygote,) = of_kind("zygote") - before
+    yield Path(f"/proc/{run}"), Path(f"/proc/{zygote}")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await runner.close()
@@ -33,10 +30,6 @@ async def process(folder, monkeypatch):
 
 def status(process: Path) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
-
-
-def limits(process: Path) -> dict[str, str]:
-    return {line[:26].strip(): line[26:47].strip() for line in (process / "limits").read_text().splitlines()[1:]}
 
 
 async def test_it_is_filtered_twice_and_gains_no_privilege(process):
@@ -64,8 +57,7 @@ async def test_it_is_nobody_and_holds_nothing(process):
 
 async def test_it_is_limited(process):
     run, _ = process
-    await until(lambda: limits(run)["Max file size"] == "0")
-    found = limits(run)
+    found = limits(int(run.name))
     assert found["Max file size"] == "0"
     assert MEMORY_MB << 20 < int(found["Max address space"]) < (MEMORY_MB + 1024) << 20
     assert found["Max cpu time"] == "61"

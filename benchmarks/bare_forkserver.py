@@ -1,11 +1,12 @@
-"""Zygote without its confinement, for benchmarks/runs.py alone: what forking costs by itself. Not for strangers."""
+"""Forkserver whose zygotes are not confined, for benchmarks/runs.py alone: what forking costs. Not for strangers."""
 
+import socket
 import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from gateway.simulation import sandbox, seccomp, zygote
+from gateway.simulation import forkserver, sandbox, seccomp
 
 sandbox.namespaces = lambda: None
 sandbox.confine_zygote = lambda *_, **__: []
@@ -13,4 +14,5 @@ sandbox.filter_system_calls = lambda *_: None
 sandbox.limit = lambda **_: None
 seccomp.program = lambda **_: None
 
-zygote.main()
+forkserver.prepare()
+forkserver.serve(socket.socket(fileno=int(sys.argv[1])))
