@@ -1,10 +1,12 @@
 """Signed statements: four kinds, each with its own salt and prefix, none accepted in place of another."""
 
+import copy
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode
@@ -40,11 +42,22 @@ class Statements:
         if not secrets:
             raise ValueError("at least one secret is needed")
         self._signers = {kind: [self._signer(secret, kind) for secret in secrets] for kind in Kind}
+        self._digest_keys = [_derived(secret, "digest") for secret in secrets]
 
     @staticmethod
     def _signer(secret: str, kind: Kind) -> Signer:
-        key = hmac.digest(secret.encode(), b"fmu-gateway " + kind.encode(), "sha256")
-        return Signer(key, key_derivation="none", algorithm=KeyedBlake2b())
+        return Signer(_derived(secret, kind), key_derivation="none", algorithm=KeyedBlake2b())
+
+    def alone(self, number: int) -> Self:
+        """With the secret of that number only: what it signed before a rotation, to the same bytes."""
+        one = copy.copy(self)
+        one._signers = {kind: [signers[number]] for kind, signers in self._signers.items()}
+        one._digest_keys = [self._digest_keys[number]]
+        return one
+
+    def digests(self, data: bytes) -> list[str]:
+        """A digest of `data` under each secret. The first one, when it is kept, tells later which secret signed then."""
+        return [hashlib.blake2b(data, key=key, digest_size=32).hexdigest() for key in self._digest_keys]
 
     def sign(self, payload: bytes, *kinds: Kind) -> list[str]:
         """One statement of each kind about a payload, a multiple of 3 bytes so that its base64 has one spelling."""
@@ -66,6 +79,10 @@ class Statements:
             if hmac.compare_digest(_signed(signer, value), given):
                 return payload
         return None
+
+
+def _derived(secret: str, use: str) -> bytes:
+    return hmac.digest(secret.encode(), b"fmu-gateway " + use.encode(), "sha256")
 
 
 def _signed(signer: Signer, value: bytes) -> bytes:

@@ -10,9 +10,10 @@ from starlette.responses import Response
 from gateway.domain.purchases import Purchase
 from gateway.domain.quotes import Quote
 from gateway.domain.requests import PayBody, parse
+from gateway.domain.statements import Statements
 from gateway.errors import InvalidRequest
 from gateway.flows.open_checkout import new_quote, open_checkout, open_purchase_like, payable
-from gateway.flows.pay_once import PayKey, digest, pay_once
+from gateway.flows.pay_once import PayKey, digests, pay_once
 from gateway.flows.services import Services
 from gateway.payments.challenge import iso, status_url
 from gateway.settings import Settings
@@ -51,9 +52,9 @@ async def pay(request: Request) -> Response:
         payable(services, purchase)
         return purchase
 
-    purchase, replayed = await pay_once(services, _pay_key(idem_key, body, asked, sender), begin)
-    answer_headers = {"cache-control": "no-store"} | ({"idempotent-replayed": "true"} if replayed else {})
-    raw = orjson.dumps(_answer(services, purchase))
+    purchase, before = await pay_once(services, _pay_key(services, idem_key, body, asked, sender), begin)
+    answer_headers = {"cache-control": "no-store"} | ({"idempotent-replayed": "true"} if before else {})
+    raw = orjson.dumps(_answer(services.settings.base_url, purchase, before or services.statements))
     return Response(raw, media_type="application/json", headers=answer_headers)
 
 
@@ -61,26 +62,29 @@ async def _fresh_quote(services: Services, fmu_id: str, sender: Sender) -> Quote
     return new_quote(services, await find_model(services, fmu_id, sender.account_id), sender.account_id)
 
 
-def _pay_key(idem_key: str | None, body: PayBody, asked: Quote | None, sender: Sender) -> PayKey | None:
+def _pay_key(
+    services: Services, idem_key: str | None, body: PayBody, asked: Quote | None, sender: Sender
+) -> PayKey | None:
     """None without a key, and without anybody it could belong to: a stranger asking for a model."""
     purchase_id = asked.purchase_id if asked else None
     payer = sender.account_id or purchase_id
     if idem_key is None or payer is None:
         return None
     said = {"purchase": purchase_id, **body.model_dump(include={"fmu_id", "success_url", "cancel_url"})}
-    return PayKey(payer, idem_key, digest(said))
+    return PayKey(payer, idem_key, digests(services.statements, said))
 
 
-def _answer(services: Services, purchase: Purchase) -> dict[str, Any]:
-    """Everything in it stands in the purchase's row from the moment it is open, so it is the same ever after."""
-    session_id = purchase.quote.session_id(services.statements)
+def _answer(base_url: str, purchase: Purchase, statements: Statements) -> dict[str, Any]:
+    """Everything in it stands in the purchase's row from the moment it is open, or is signed as it was then, so it is
+    the same ever after."""
+    session_id = purchase.quote.session_id(statements)
     return {
         "checkout_url": purchase.checkout_url,
         "session_id": session_id,
         "stripe_session_id": purchase.stripe_session_id,
         "amount": purchase.price.amount,
         "currency": purchase.currency,
-        "status_url": status_url(services.settings.base_url, session_id),
+        "status_url": status_url(base_url, session_id),
         "expires_at": iso(purchase.expires_at),
         "fmu_id": purchase.fmu_id,
     }

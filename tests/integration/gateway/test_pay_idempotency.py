@@ -31,6 +31,23 @@ def test_an_account_gets_the_same_answer_also_after_a_restart_and_after_paying(h
         assert len(gateway.stripe.objects("checkout.session")) == 2
 
 
+def test_an_account_gets_the_same_answer_also_after_the_secret_was_rotated(house: House) -> None:
+    old, new = "the old secret of the house", "the new secret of the house"
+    with house.gateway(gateway_secret=(old,)) as gateway:
+        buyer = gateway.account()
+        first, key = pay(buyer, BALL), buyer.key
+        assert first.status_code == 200
+    with house.gateway(gateway_secret=(new, old)) as gateway:
+        buyer = gateway.another(key)
+        assert pay(buyer, BALL).content == first.content
+        second = pay(buyer, MOTOR, "another")
+        assert problem(pay(buyer, MOTOR), 422, "idempotency_mismatch")
+    with house.gateway(gateway_secret=(old, new)) as gateway:  # taken back
+        buyer = gateway.another(key)
+        assert (pay(buyer, BALL).content, pay(buyer, MOTOR, "another").content) == (first.content, second.content)
+        assert gateway.status(second.json()["session_id"], headers=buyer.http.headers).status_code == 202
+
+
 def test_without_an_account_the_key_belongs_to_the_purchase(gateway: Gateway) -> None:
     quote, other = gateway.quote(), gateway.quote()
     first = pay(gateway, {"session_id": quote["session_id"]})
