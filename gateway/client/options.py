@@ -20,7 +20,7 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="A start value, as 3000 or '3000 rpm'; repeatable."),
 ]
 Input = Annotated[
-    Path | None, typer.Option("--input", metavar="F.csv", help="Inputs over time; header time,u,… or time;u;…")
+    Path | None, typer.Option("--input", metavar="F.csv", help="Inputs over time; header time,u,… or time;u [rpm];…")
 ]
 Outputs = Annotated[list[str] | None, typer.Option("--output", metavar="A,B", help="The columns of the result.")]
 Kpis = Annotated[

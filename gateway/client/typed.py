@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.client.values import StartValue
 
+TITLE = re.compile(r"(.*\S)\s+\[([^\[\]]+)\]\Z")  # of a column: name [unit]
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -66,7 +67,8 @@ def _no_number(text: str) -> Any:
 def input_file(path: Path) -> list[dict[str, Any]]:
     """The input signals of a CSV file: a header with `time` and the inputs' names, then one row per time.
 
-    Comma or semicolon between cells; with semicolons a decimal comma is fine. TypedWrong names line and column.
+    Comma or semicolon between cells; with semicolons a decimal comma is fine. A name may have its unit behind it, as in
+    `speed [rpm]`: the gateway converts it into the input's own. TypedWrong names line and column.
     """
     try:
         raw = path.read_bytes()
@@ -102,7 +104,18 @@ def input_signals(raw: bytes, name: str) -> list[dict[str, Any]]:
     if not columns or not columns[0]:
         raise TypedWrong(f"{name}: no row of values after the header")
     times, *inputs = columns
-    return [{"name": title, "t": times, "u": values} for title, values in zip(header[1:], inputs, strict=True)]
+    return [_signal(title, times, values) for title, values in zip(header[1:], inputs, strict=True)]
+
+
+def _signal(title: str, times: list[float], values: list[float]) -> dict[str, Any]:
+    name, unit = _name_and_unit(title)
+    return {"name": name, "t": times, "u": values} | ({"unit": unit} if unit else {})
+
+
+def _name_and_unit(title: str) -> tuple[str, str]:
+    """("speed", "rpm") of "speed [rpm]"; a name like x[1] has no space before its bracket, and so no unit."""
+    found = TITLE.match(title)
+    return (found[1], found[2]) if found else (title, "")
 
 
 def _decoded(raw: bytes) -> str:
@@ -118,18 +131,20 @@ def _delimiter(text: str, name: str) -> str:
     line = text.lstrip("\r\n ").split("\n", 1)[0]
     for delimiter in ",;":
         first, *rest = next(csv.reader([line.rstrip("\r")], delimiter=delimiter, skipinitialspace=True)) or [""]
-        if first.strip().lower() == "time" and rest:
+        if first.strip().lower() in ("time", "time [s]") and rest:
             return delimiter
     raise TypedWrong(f"{name}, line 1: the header must be time and then the inputs' names, like time,u or time;u")
 
 
 def _header(row: list[str], where: str) -> list[str]:
     titles = [cell.strip() for cell in row]
+    names: set[str] = set()
     for i, title in enumerate(titles, 1):
         if not title:
             raise TypedWrong(f"{where}, column {i}: the input's name is missing")
-        if title in titles[: i - 1]:
-            raise TypedWrong(f"{where}: {title} is named twice")
+        if _name_and_unit(title)[0] in names:
+            raise TypedWrong(f"{where}: {_name_and_unit(title)[0]} is named twice")
+        names.add(_name_and_unit(title)[0])
     return titles
 
 

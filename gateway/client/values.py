@@ -15,7 +15,7 @@ class RunRequest:
     """What to simulate; whatever is None comes from the model's default experiment.
 
     Times in seconds. `step` is the interval of the result rows. `input_signals` is a list of
-    {"name", "t": [s…], "u": [value…]}; `kpis` are "<variable>:<min|max|mean|rms|final|integral|time_of_max>".
+    {"name", "t": [s…], "u": [value…], "unit"?}; `kpis` are "<variable>:<min|max|mean|rms|final|integral|time_of_max>".
     `max_price` is a decimal string in the price's currency: above it nothing is created.
     """
 

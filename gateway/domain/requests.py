@@ -1,5 +1,6 @@
 """Requests: what POST /simulate takes, and turning it into a plan. Every fault is found before a price is named."""
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,25 +8,25 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from gateway.domain import units
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
+from gateway.domain.units import UNIT_LENGTH
+from gateway.domain.values import all_in_unit, scalar
 from gateway.errors import InvalidRequest
 
 KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
+INLINE_VALUES = 2_000  # of input signals; checking them takes 2 ms
 NAME = Annotated[str, Field(max_length=1000)]
-
-INTEGERS = {
-    f"{sign}Int{bits}": (0 if sign else -(2 ** (bits - 1)), 2**bits - 1 if sign else 2 ** (bits - 1) - 1)
-    for sign in ("", "U")
-    for bits in (8, 16, 32, 64)
-}
 
 
 class Body(BaseModel):
     """A request body: unknown fields and wrong types are refused, never guessed at."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    def name_count(self) -> int:
+        """How many names the JSON has, if none is there twice."""
+        return len(self.__pydantic_fields_set__)
 
 
 B = TypeVar("B", bound=Body)
@@ -35,6 +36,7 @@ class SignalBody(Body):
     name: NAME
     t: Annotated[list[FiniteFloat], Field(min_length=1)]
     u: Annotated[list[FiniteFloat], Field(min_length=1)]
+    unit: Annotated[str, Field(max_length=UNIT_LENGTH)] | None = None  # of u; None is the input's own
 
 
 class SimulateBody(Body):
@@ -51,6 +53,17 @@ class SimulateBody(Body):
     payment_token: Annotated[str, Field(max_length=200)] | None = None
     quote_only: bool = False
     max_price: Annotated[str, Field(max_length=32)] | None = None
+
+    def name_count(self) -> int:
+        count = len(self.__pydantic_fields_set__)
+        if self.start_values:
+            count += len(self.start_values)
+            for value in self.start_values.values():
+                if type(value) is dict:
+                    count += len(value)
+        for signal in self.input_signals or ():
+            count += signal.name_count()
+        return count
 
 
 class PayBody(Body):
@@ -80,9 +93,20 @@ class Limits:
 def parse(body: type[B], raw: bytes) -> B:
     """`raw` JSON as `body`. InvalidRequest names the first fault."""
     try:
-        return body.model_validate_json(raw or b"{}")
+        found = body.model_validate_json(raw or b"{}")
     except ValidationError as error:
         raise _first_fault(error, body) from None
+    if raw.count(b'":') + raw.count(b'" :') != found.name_count():  # or a text has these characters in it
+        json.loads(raw or b"{}", object_pairs_hook=_no_name_twice)
+    return found
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> None:
+    """The last one would count, and nobody could say whether that was meant. RFC 8259, section 4."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InvalidRequest(f"{twice[:200]!r} is there twice.", field=twice[:200])
 
 
 def _first_fault(error: ValidationError, body: type[Body]) -> InvalidRequest:
@@ -122,8 +146,11 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     )
 
 
-def uses_units(body: SimulateBody, model: Model) -> bool:
-    """Whether plan_run converts units: then it belongs in a thread, since that takes long the first time."""
+def takes_long(body: SimulateBody, model: Model) -> bool:
+    """Whether plan_run belongs in a thread: it has very many values to check, or converts units and so loads pint."""
+    signals = body.input_signals or ()
+    if any(signal.unit is not None for signal in signals) or sum(len(s.u) for s in signals) > INLINE_VALUES:
+        return True
     for name, value in (body.start_values or {}).items():
         variable = model.variables.get(name)
         if variable is not None and variable.unit and variable.type.startswith("Float"):
@@ -157,20 +184,22 @@ def _check_size(start: float, stop: float, step: float, recorded: int, limits: L
         raise InvalidRequest(detail, field="outputs" if recorded > 1 else "step")
 
 
-def _variable(name: str, field: str, model: Model, names: Iterable[str] | None = None) -> Variable:
+def _variable(name: str, field: str, model: Model, names: Iterable[str]) -> Variable:
+    """`names` are those that would do."""
     variable = model.variables.get(name)
     if variable is None:
-        near = did_you_mean(name, model.variables if names is None else names)
+        near = did_you_mean(name, names)
         raise InvalidRequest(f"{model.fmu_id} has no variable called {name!r}.", field=field, did_you_mean=near)
     return variable
 
 
 def _outputs(names: list[str], model: Model) -> tuple[str, ...]:
+    recordable = (v.name for v in model.variables.values() if v.recordable)  # looked at only where something is wrong
     for i, name in enumerate(names):
         field = f"outputs.{i}"
         if name == "time":
             raise InvalidRequest("time is always the first column; leave it out.", field=field)
-        if not _variable(name, field, model).recordable:
+        if not _variable(name, field, model, recordable).recordable:
             raise InvalidRequest(f"{name} is a {model.variables[name].type}; it cannot be a column.", field=field)
         if name in names[:i]:
             raise InvalidRequest(f"{name} is named twice.", field=field)
@@ -188,7 +217,7 @@ def _kpi(text: str, i: int, model: Model) -> Kpi:
         raise InvalidRequest(detail, field=field, did_you_mean=f"{name}:{near}" if near else None)
     variable = model.variables.get(name)
     if variable is None:
-        near = did_you_mean(name, model.variables)
+        near = did_you_mean(name, (v.name for v in model.variables.values() if v.recordable and not v.dimensions))
         detail = f"{model.fmu_id} has no variable called {name!r}."
         raise InvalidRequest(detail, field=field, did_you_mean=f"{near}:{function}" if near else None)
     if not variable.recordable or variable.dimensions:
@@ -214,84 +243,24 @@ def _signals(bodies: list[SignalBody], model: Model) -> tuple[InputSignal, ...]:
             raise InvalidRequest(f"t has {len(body.t)} values and u has {len(body.u)}.", field=f"{field}.u")
         if any(late <= early for early, late in zip(body.t, body.t[1:], strict=False)):
             raise InvalidRequest("The times must rise from each value to the next.", field=f"{field}.t")
-        for value in body.u:
-            _scalar(value, variable, f"{field}.u")
-        signals.append(InputSignal(body.name, tuple(map(float, body.t)), tuple(map(float, body.u))))
+        values = body.u if body.unit is None else all_in_unit(body.u, body.unit, variable, f"{field}.unit")
+        for value in values:
+            scalar(value, variable, f"{field}.u")
+        signals.append(InputSignal(body.name, tuple(map(float, body.t)), tuple(map(float, values))))
     return tuple(signals)
 
 
 def _start_value(name: str, value: Any, model: Model) -> StartValue:
     field = f"start_values.{name}"
-    variable = _variable(name, field, model, None)
+    settable = (v.name for v in model.variables.values() if v.settable)  # looked at only where something is wrong
+    variable = _variable(name, field, model, settable)
     if not variable.settable:
         detail = f"{name} cannot be set: its causality is {variable.causality}, its variability {variable.variability}."
-        near = did_you_mean(name, (v.name for v in model.variables.values() if v.causality == "parameter"))
-        raise InvalidRequest(detail, field=field, did_you_mean=near)
+        raise InvalidRequest(detail, field=field, did_you_mean=did_you_mean(name, settable))
     if not variable.dimensions:
-        return _scalar(value, variable, field)
+        return scalar(value, variable, field)
     size = math.prod(variable.dimensions)
     if not isinstance(value, list) or len(value) != size:
         shape = " by ".join(map(str, variable.dimensions))
         raise InvalidRequest(f"{name} is an array ({shape}): give a flat list of {size} values.", field=field)
-    return tuple(_scalar(item, variable, field) for item in value)
-
-
-def _scalar(value: Any, variable: Variable, field: str) -> float | int | bool | str:
-    if isinstance(value, str | dict) and variable.type.startswith("Float"):
-        value = _in_unit(value, variable, field)
-    checked = _typed(value, variable, field)
-    if isinstance(checked, int | float):
-        if variable.min is not None and checked < variable.min:
-            raise InvalidRequest(f"{value} is below the minimum of {variable.name}, {variable.min:g}.", field=field)
-        if variable.max is not None and checked > variable.max:
-            raise InvalidRequest(f"{value} is above the maximum of {variable.name}, {variable.max:g}.", field=field)
-    return checked
-
-
-def _in_unit(value: Any, variable: Variable, field: str) -> Any:
-    """A number with a unit as the number in the variable's unit; anything else as it came."""
-    given = units.quantity(value)
-    if given is None:
-        return value
-    if variable.unit is None:
-        raise InvalidRequest(f"{variable.name} has no unit: give a plain number.", field=field)
-    try:
-        return units.convert(*given, into=variable.unit)
-    except units.NoConversion as error:
-        raise InvalidRequest(f"{variable.name} is in {variable.unit}; {error}.", field=field) from None
-
-
-def _typed(value: Any, variable: Variable, field: str) -> float | int | bool | str:
-    """`value` as the variable's type; JSON's 1 is a float where a float is wanted, 1.0 an integer where it is whole."""
-    kind = variable.type
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and isinstance(value, int) and abs(value) > 2**64:
-        raise InvalidRequest(f"{variable.name}: the number is too large.", field=field)
-    if kind.startswith("Float") and number:
-        if not math.isfinite(value):
-            raise InvalidRequest(f"{variable.name} must be finite.", field=field)
-        return float(value)
-    if kind in INTEGERS and number and math.isfinite(value) and value == int(value):
-        low, high = INTEGERS[kind]
-        if not low <= value <= high:
-            raise InvalidRequest(f"{value} does not fit into {variable.name}'s type, {kind}.", field=field)
-        return int(value)
-    if kind == "Boolean" and (isinstance(value, bool) or (number and value in (0, 1))):
-        return bool(value)
-    if kind == "String" and isinstance(value, str) and len(value) <= 10_000 and "\0" not in value:
-        return value
-    if kind == "Enumeration":
-        return _enumeration(value, variable, field)
-    raise InvalidRequest(f"{variable.name} takes a value of type {kind}.", field=field)
-
-
-def _enumeration(value: Any, variable: Variable, field: str) -> int:
-    if isinstance(value, str) and value in variable.items:
-        return variable.items[value]
-    known = set(variable.items.values())
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-    if whole and (int(value) in known or not known):
-        return int(value)
-    near = did_you_mean(str(value), variable.items)
-    names = ", ".join(list(variable.items)[:20])
-    raise InvalidRequest(f"{variable.name} is one of: {names}.", field=field, did_you_mean=near)
+    return tuple(scalar(item, variable, field) for item in value)

@@ -6,6 +6,7 @@ rad/s but never 314.16 Hz. A temperature is absolute: 20 degC is 293.15 K; for a
 
 import re
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -43,25 +44,33 @@ def quantity(value: Any) -> tuple[float, str] | None:
 
 def convert(value: float, unit: str, into: str) -> float:
     """`value` `unit` in `into`; the first call loads pint, which takes 0.5 s. NoConversion says why there is none."""
+    return convert_all([value], unit, into)[0]
+
+
+def convert_all(values: Sequence[float], unit: str, into: str) -> list[float]:
+    """The same of many at once: each as it would be alone."""
     if unit == into:
-        return value
+        return list(map(float, values))
     with _lock:
         try:
-            return _convert(value, unit, into)
+            return _convert(values, unit, into)
         except NoConversion:
             if not {unit, into} & PER_MINUTE:
                 raise
-            return _convert(value, *(TURNS_PER_MINUTE if u in PER_MINUTE else u for u in (unit, into)))
+            return _convert(values, *(TURNS_PER_MINUTE if u in PER_MINUTE else u for u in (unit, into)))
 
 
-def _convert(value: float, unit: str, into: str) -> float:
+def _convert(values: Sequence[float], unit: str, into: str) -> list[float]:
+    import numpy as np
     import pint
 
     source, target = _unit(unit), _unit(into)
     try:
-        return float(_registry().Quantity(value, source).to(target).magnitude)
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and is refused as such
+            found = _registry().Quantity(np.array(values, dtype=float), source).to(target).magnitude
     except (pint.PintError, ArithmeticError):
         raise NoConversion(f"{unit} cannot be converted into that") from None
+    return [float(value) for value in found]
 
 
 @lru_cache(maxsize=1024)

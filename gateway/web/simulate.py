@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.domain.models import Model, did_you_mean
 from gateway.domain.money import Money
-from gateway.domain.requests import SimulateBody, parse, plan_run, uses_units
+from gateway.domain.requests import SimulateBody, parse, plan_run, takes_long
 from gateway.domain.runs import RunPlan
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
@@ -92,7 +92,7 @@ class Simulate:
 
 
 async def _plan(services: Services, body: SimulateBody, model: Model) -> RunPlan:
-    if body.start_values and uses_units(body, model):
+    if (body.start_values or body.input_signals) and takes_long(body, model):
         return await asyncio.to_thread(plan_run, body, model, services.limits)
     return plan_run(body, model, services.limits)
 

@@ -81,6 +81,15 @@ def test_a_single_row_and_several_inputs_are_fine():
     assert signals(b"time,T_out,x[1]\n0,283.15,4\n") == {"T_out": ([0.0], [283.15]), "x[1]": ([0.0], [4.0])}
 
 
+def test_a_unit_may_stand_behind_a_name():
+    found = input_signals(b"time [s],speed [rpm],x[1],x[2] [m/s2]\n0,1,2,3\n", "in.csv")
+    assert [(signal["name"], signal.get("unit")) for signal in found] == [
+        ("speed", "rpm"),
+        ("x[1]", None),
+        ("x[2]", "m/s2"),
+    ]
+
+
 def test_a_quoted_name_may_hold_a_comma():
     assert signals(b'time;"x[1,2]"\n0;1,5\n') == {"x[1,2]": ([0.0], [1.5])}
 
@@ -105,6 +114,8 @@ def test_a_file_saved_by_excel_in_western_europe_keeps_its_names():
         (b"time,u\n0,1,5\n", "line 2: 3 cells, but the header has 2 columns"),
         (b"time,u\n0,1\n0,2\n", "line 3, column time: 0 does not come after 0"),
         (b"time,u,u\n0,1,2\n", "line 1: u is named twice"),
+        (b"time,u,u [m]\n0,1,2\n", "line 1: u is named twice"),
+        (b"time [ms],u\n0,1\n", "line 1: the header must be time"),
         (b"time,,v\n0,1,2\n", "line 1, column 2: the input's name is missing"),
     ],
 )

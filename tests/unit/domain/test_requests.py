@@ -165,6 +165,46 @@ def test_an_input_signal_that_is_wrong_is_named(types: Model, signals: Any, fiel
     assert fault(types, input_signals=signals) == (f"input_signals.{field}", near)
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ('"step": 1, "step": 2', "step"), ('"fmu_id": "y"', "fmu_id"), ('"fmu_id" : "y"', "fmu_id"),
+        ('"step": 1, "st\\u0065p": 2', "step"), ('"start_values": {"e": 1, "g": 2, "e": 1}', "e"),
+        ('"start_values": {"e": {"value": 1, "unit": "m", "unit": "s"}}', "unit"),
+        ('"input_signals": [{"name": "u", "name": "v", "t": [0], "u": [1]}]', "name"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_there_twice_is_refused_by_name(raw: str, name: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        parse(SimulateBody, f'{{"fmu_id": "x", {raw}}}'.encode())
+    assert refusal.value.fields["field"] == name
+    assert "twice" in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ['"step" : 1 , "outputs" : []', '"start_values": {"label": "a\\":b"}',
+     '"start_values": {"e": {"value": 1, "unit": ""}}',
+     '"start_values": {"a": [{"b": 1}, {"b": 2}]}', f'"start_values" : {{"n": {"9" * 4000}}}'],
+)  # fmt: skip
+def test_however_it_is_written_a_request_whose_names_differ_is_read(raw: str) -> None:
+    assert parse(SimulateBody, f'{{"fmu_id": "x", {raw}}}'.encode()).fmu_id == "x"
+
+
+def test_only_what_would_be_taken_is_suggested(models: dict[str, Model]) -> None:
+    ball = models["BouncingBall"]
+    for name, variable in ball.variables.items():
+        wrong = variable.name.upper() + "_"
+        near = fault(ball, start_values={wrong: 1})[1], fault(ball, outputs=[wrong])[1]
+        assert near[0] is None or ball.variables[near[0]].settable
+        assert near[1] is None or ball.variables[near[1]].recordable
+        if not variable.settable:
+            suggested = fault(ball, start_values={name: 1})[1]
+            assert suggested is None or ball.variables[suggested].settable
+    assert fault(ball, start_values={"bounce": 1})[1] != "bounces"
+    assert fault(ball, start_values={"v_mim": 1})[1] == "v_min"
+
+
 def test_equal_requests_have_equal_digests_and_others_do_not(types: Model) -> None:
     same = plan(
         types, step=0.1, start_values={"gain": 2, "count": 3}, payment_token="a", max_price="1", quote_only=True
@@ -182,7 +222,8 @@ NAMES = st.sampled_from(
 NUMBERS = st.one_of(
     st.floats(), st.integers(-(10**30), 10**30), st.sampled_from([0, 1, 1e308, 5e-324, 2**64, 2**63, -0.0])
 )
-SIGNALS = {"name": NAMES, "t": st.lists(NUMBERS, max_size=3), "u": st.lists(NUMBERS, max_size=3)}
+UNITS = st.none() | st.sampled_from(["m", "1", "", "rpm"]) | st.text(max_size=5)
+SIGNALS = {"unit": UNITS, "name": NAMES, "t": st.lists(NUMBERS, max_size=3), "u": st.lists(NUMBERS, max_size=3)}
 FUNCTIONS = st.sampled_from(["max", "rms", "min", "", "maxx"])
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=5) | NAMES,

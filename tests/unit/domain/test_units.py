@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.models import Experiment, Model, Variable
-from gateway.domain.requests import Limits, SimulateBody, parse, plan_run, uses_units
+from gateway.domain.requests import Limits, SimulateBody, parse, plan_run, takes_long
 from gateway.domain.runs import RunPlan
-from gateway.domain.units import NoConversion, convert, pint_spelling, quantity
+from gateway.domain.units import NoConversion, convert, convert_all, pint_spelling, quantity
 from gateway.errors import InvalidRequest
 
 
@@ -32,6 +32,10 @@ VARIABLES = [
     parameter("label", None, "String"),
     parameter("n", "1", "Int32"),
     parameter("lengths", "m", dimensions=(2,)),
+    Variable("speed", "Float64", "input", "continuous", unit="rad/s", start=0.0, min=0.0, max=400.0),
+    Variable("heat", "Float64", "input", "continuous", unit="K", start=0.0),
+    Variable("valve", "Float64", "input", "continuous", unit=None, start=0.0),
+    Variable("gear", "Int32", "input", "discrete", unit="1", start=0),
 ]
 EXPERIMENT = Experiment(0.0, 1.0, 0.1)
 BY_NAME = {v.name: v for v in VARIABLES}
@@ -139,7 +143,7 @@ def test_limits_are_checked_after_conversion() -> None:
         ({"T": "20 C"}, "T is in K; C cannot be converted into that."),
         ({"w": {"value": 3, "unit": "flups"}}, "w is in rad/s; there is no unit called flups."),
         ({"odd": "3 m"}, "odd is in flups; there is no unit called flups."),
-        ({"plain": "3 m"}, "plain has no unit: give a plain number."),
+        ({"plain": "3 m"}, "plain has no unit: leave it out."),
         ({"w": "fast"}, "w takes a value of type Float64."),
         ({"w": "3000"}, "w takes a value of type Float64."),
         ({"w": "3,5 rpm"}, "w takes a value of type Float64."),
@@ -162,12 +166,61 @@ def test_what_needs_no_conversion_stays_as_it_was() -> None:
 
 
 def test_only_requests_that_use_units_go_the_slow_way() -> None:
-    assert uses_units(body(w="3000 rpm"), MODEL)
-    assert uses_units(body(lengths=[1, "2 km"]), MODEL)
-    assert not uses_units(body(w=3000, label="3000 rpm", lengths=[1, 2], unknown="1 m", n="3 m", plain="3 m"), MODEL)
+    assert takes_long(body(w="3000 rpm"), MODEL)
+    assert takes_long(body(lengths=[1, "2 km"]), MODEL)
+    assert not takes_long(body(w=3000, label="3000 rpm", lengths=[1, 2], unknown="1 m", n="3 m", plain="3 m"), MODEL)
 
 
 def test_the_unit_library_is_not_loaded_before_a_request_uses_it() -> None:
     code = "import sys, gateway.domain.requests; print('pint' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+def driven(**signal: Any) -> RunPlan:
+    request = {"fmu_id": "x:Units", "input_signals": [{"t": [0, 1], "u": [0, 3000], **signal}]}
+    return plan_run(parse(SimulateBody, json.dumps(request).encode()), MODEL, Limits())
+
+
+def test_an_input_signal_in_a_unit_is_the_same_request_as_one_in_the_inputs_own() -> None:
+    made = driven(name="speed", unit="rpm")
+    assert made.input_signals[0].u == (0.0, convert(3000, "rpm", "rad/s"))
+    assert made.digest == driven(name="speed", u=[0.0, convert(3000, "rpm", "rad/s")]).digest
+    assert made.as_json()["input_signals"] == [{"name": "speed", "t": (0.0, 1.0), "u": made.input_signals[0].u}]
+    assert driven(name="heat", u=[-10, 20], unit="degC").input_signals[0].u == pytest.approx((263.15, 293.15))
+    assert driven(name="speed", u=[0, 1], unit=None).digest == driven(name="speed", u=[0, 1], unit="rad/s").digest
+
+
+@pytest.mark.parametrize(
+    ("signal", "field", "detail"),
+    [
+        ({"name": "speed", "unit": "kg"}, "unit", "speed is in rad/s; kg cannot be converted into that."),
+        ({"name": "speed", "unit": "Hz"}, "unit", "speed is in rad/s; Hz cannot be converted into that."),
+        ({"name": "speed", "unit": "flups"}, "unit", "speed is in rad/s; there is no unit called flups."),
+        ({"name": "speed", "unit": ""}, "unit", "speed is in rad/s; there is no unit called ."),
+        ({"name": "valve", "unit": "m"}, "unit", "valve has no unit: leave it out."),
+        ({"name": "gear", "unit": "1"}, "unit", "gear has no unit: leave it out."),
+        ({"name": "speed", "unit": "rpm", "u": [0, 4000]}, "u", None),  # 419 rad/s: above the maximum
+        ({"name": "heat", "unit": "MK", "u": [0, 1e308]}, "u", "heat must be finite."),
+        ({"name": "speed", "unit": 5}, "unit", None),
+    ],
+)
+def test_a_signals_unit_that_does_not_fit_is_named(signal: dict[str, Any], field: str, detail: str | None) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        driven(**signal)
+    assert refused.value.fields["field"] == f"input_signals.0.{field}"
+    assert detail in (None, refused.value.detail)
+
+
+def test_signals_with_units_or_very_many_values_belong_in_a_thread() -> None:
+    def made(**signal: Any) -> SimulateBody:
+        return parse(SimulateBody, json.dumps({"fmu_id": "x", "input_signals": [{"name": "speed", **signal}]}).encode())
+
+    assert takes_long(made(t=[0], u=[0], unit="rpm"), MODEL)
+    assert takes_long(made(t=[0] * 5000, u=[0] * 5000), MODEL)
+    assert not takes_long(made(t=[0], u=[0]), MODEL)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5), st.sampled_from(["degC", "kK", "degF"]))
+def test_many_values_are_converted_as_each_of_them_would_be(values: list[float], unit: str) -> None:
+    assert convert_all(values, unit, "K") == [convert(value, unit, "K") for value in values]
