@@ -185,8 +185,8 @@ UPLOAD_REFUSALS: dict[str, tuple[str, str]] = {
         "Link them statically, or pack them beside the binary and set its RUNPATH to $ORIGIN.",
     ),
     "invalid_fmu": (
-        "FMPy finds that the FMU breaks rules of FMI.",
-        "Correct what `problems` lists; `fmpy validate` says the same on your machine.",
+        "The FMU's description breaks a rule of FMI without which a run would be wrong.",
+        "Correct what the detail names; `fmpy validate` on your machine says more.",
     ),
     "trial_failed": (
         "The FMU reported an error in its trial run.",

@@ -62,10 +62,14 @@ def files_of(raw: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def described(old: bytes, new: bytes) -> bytes:
+def described(*changes: bytes) -> bytes:
+    """With each old text of the description replaced by the new one after it."""
     files = files_of(fmu())
-    assert old in files["modelDescription.xml"]
-    return zipped({**files, "modelDescription.xml": files["modelDescription.xml"].replace(old, new, 1)})
+    text = files["modelDescription.xml"]
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new, 1)
+    return zipped({**files, "modelDescription.xml": text})
 
 
 def linked(old: bytes, new: bytes) -> bytes:

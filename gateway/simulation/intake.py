@@ -4,71 +4,61 @@ Archive, then description, then binary, each before the next is touched; what co
 sentences for the modeller. The formats: PKWARE's APPNOTE.TXT, 4.3; FMI 2.0.4, 2.2; FMI 3.0.1, 2.4 and 2.5.
 """
 
-import math
+import fcntl
 import os
 import platform
-import re
 import shutil
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from lxml import etree
+from gateway.simulation.markup import MAX_DESCRIPTION, Refused, check_description, check_markup
 
-from gateway.errors import UPLOAD_REFUSALS
+__all__ = ["Refused", "binary_folder", "platforms", "unpack"]
 
 MAX_ENTRIES = 2_000
 MAX_UNPACKED = 256 << 20  # bytes
 MAX_RATIO = 200  # of one file above 1 MiB; real FMUs stay below 30
 MAX_PATH = 240  # bytes
-MAX_DESCRIPTION = 16 << 20  # bytes of modelDescription.xml
-MAX_ELEMENTS = 300_000  # of it: counting brackets is a hundred times faster than parsing them
-MAX_DEPTH = 32  # of its elements
-MAX_VARIABLES = 20_000
-MAX_NAME = 1_000  # characters of a variable's name
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")  # FMPy would load "../../x" otherwise
-VERSION = re.compile(r"(2\.0|3\.0)([.-].*)?\Z")
-INTERFACES = ("CoSimulation", "ModelExchange")
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 STORED, DEFLATED = 0, 8
 DESCRIPTION = "modelDescription.xml"
 BUILD_DESCRIPTION = "sources/buildDescription.xml"  # FMPy reads it, too
-ENCODINGS = ("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")  # a DOCTYPE is seen in these
-DECLARED_ENCODING = re.compile(rb"""<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT = b"PK\5\6", 22, 65_535
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\6\7", 20
 INDEX_ENTRY, INDEX_ENTRY_SIZE = b"PK\1\2", 46
 
 
-class Refused(Exception):
-    """The FMU cannot be taken: a code of UPLOAD_REFUSALS, and what exactly it is this time."""
-
-    def __init__(self, code: str, text: str) -> None:
-        assert code in UPLOAD_REFUSALS, code
-        super().__init__(text)
-        self.code = code
-
-
 def unpack(file: Path, directory: Path) -> None:
-    """`file` unpacked into the new folder `directory`, whole or not at all. Refused if anything about it is wrong."""
+    """`file` unpacked into the folder `directory`, whole or not at all. Refused if anything about it is wrong.
+
+    Who comes while somebody else unpacks there waits, and finds it done: a folder is for one file only."""
     try:
         _check_index(file)
         with zipfile.ZipFile(file) as archive:
             entries = _check_archive(archive)
-            _check_binary(archive, _check_description(_description(archive)))
-            temporary = directory.with_name(f"{directory.name}.part")
-            shutil.rmtree(temporary, ignore_errors=True)
-            try:
-                _extract(archive, entries, temporary)
-                temporary.rename(directory)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            _check_binary(archive, *_check_descriptions(archive))
+            with _alone_in(directory.parent):
+                if not directory.is_dir():
+                    _extract_whole(archive, entries, directory)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error) as error:
         raise Refused("not_an_archive", f"It is no zip archive that can be read: {str(error)[:200]}.") from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Against every other thread and process, until this one is done or dead."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _check_index(file: Path) -> None:
@@ -134,107 +124,19 @@ def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return entries
 
 
-def _description(archive: zipfile.ZipFile) -> Any:
-    """The root element."""
-    if BUILD_DESCRIPTION in archive.namelist():
-        _parse(archive, BUILD_DESCRIPTION)
-    try:
-        return _parse(archive, DESCRIPTION)
-    except KeyError:
-        raise Refused("no_description", f"There is no {DESCRIPTION} at its top: it is no FMU.") from None
-
-
-def _parse(archive: zipfile.ZipFile, name: str) -> Any:
-    """The root element, without entities, network and document type. KeyError where there is no such file."""
-    with archive.open(name) as file:
-        raw = file.read(MAX_DESCRIPTION + 1)
-    if len(raw) > MAX_DESCRIPTION:
-        raise Refused("description_too_large", f"{name} is larger than {MAX_DESCRIPTION >> 20} MiB.")
-    if raw.count(b"<") > 2 * MAX_ELEMENTS:
-        raise Refused("description_too_large", f"{name} has more than {MAX_ELEMENTS} elements.")
-    plain = raw.replace(b"\0", b"")  # UTF-16 as well
-    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
-        raise Refused("document_type", f"{name} declares a document type, which an FMU has no use for.")
-    declared = DECLARED_ENCODING.match(plain.lstrip(b"\xef\xbb\xbf\xff\xfe"))
-    if declared and declared[1].decode().lower() not in ENCODINGS:
-        raise Refused("broken_description", f"{name} is encoded in {declared[1].decode()[:30]}; use UTF-8.")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
-    try:
-        root = etree.fromstring(raw, parser)
-    except etree.XMLSyntaxError as error:
-        raise Refused("broken_description", f"{name} is no XML that can be read: {error}"[:200]) from None
-    if root.getroottree().docinfo.doctype:
-        raise Refused("document_type", f"{name} declares a document type, which an FMU has no use for.")
-    return root
-
-
-def _check_description(root: Any) -> dict[str, str]:
-    """Interface → path of its library in the archive."""
-    version = root.get("fmiVersion") or ""
-    if root.tag != "fmiModelDescription":
-        raise Refused("broken_description", f"{DESCRIPTION} begins with <{str(root.tag)[:60]}>, so it is none.")
-    if not VERSION.match(version):
-        raise Refused("unknown_fmi_version", f"It is FMI {version[:20] or '?'}; versions 2.0 and 3.0 are taken.")
-    if _depth(root) > MAX_DEPTH:
-        raise Refused("description_too_deep", f"{DESCRIPTION} is nested deeper than {MAX_DEPTH} elements.")
-    libraries = {}
-    for interface in INTERFACES:
-        element = root.find(interface)
-        if element is None:
-            continue
-        identifier = element.get("modelIdentifier") or ""
-        if not IDENTIFIER.match(identifier):
-            raise Refused("bad_model_identifier", f"The model identifier {identifier[:60]!r} is no C identifier.")
-        if element.get("needsExecutionTool") in {"true", "1"}:
-            raise Refused("needs_tool", "It needs the tool that made it to run: export it as a stand-alone FMU.")
-        libraries[interface] = f"{binary_folder(version)}/{identifier}.so"
-    if not libraries:
-        raise Refused("no_interface", "It offers neither co-simulation nor model exchange.")
-    _check_variables(root.find("ModelVariables"))
-    _check_experiment(root.find("DefaultExperiment"))
-    return libraries
-
-
-def _check_variables(variables: Any) -> None:
-    if variables is None:
-        raise Refused("broken_description", f"{DESCRIPTION} has no ModelVariables.")
-    if len(variables) > MAX_VARIABLES:
-        raise Refused("too_many_variables", f"It has {len(variables)} variables; at most {MAX_VARIABLES} are taken.")
-    names: set[str] = set()
-    for variable in variables:
-        name = variable.get("name") or ""
-        if not name or len(name) > MAX_NAME or not name.isprintable():
-            raise Refused("bad_variable_name", f"The variable name {name[:60]!r} is empty, too long or not printable.")
-        if name == "time" and variable.get("causality") != "independent":
-            text = "A variable is called time, which is the name of the first column of every result."
-            raise Refused("bad_variable_name", text)
-        if name in names:
-            raise Refused("duplicate_variable", f"The variable name {name[:60]!r} is there twice.")
-        names.add(name)
-
-
-def _check_experiment(experiment: Any) -> None:
-    given = {}
-    for key, text in () if experiment is None else experiment.attrib.items():
-        try:
-            given[key] = float(text)
-        except ValueError:
-            given[key] = math.nan
-        if not math.isfinite(given[key]) or (key in {"stepSize", "tolerance"} and given[key] <= 0):
-            raise Refused("bad_experiment", f"The default experiment's {key} is {text[:30]!r}.")
-    start, stop, step = given.get("startTime", 0.0), given.get("stopTime"), given.get("stepSize")
-    if stop is not None and stop <= start:
-        raise Refused("bad_experiment", f"The default experiment ends at {stop:g} s and starts at {start:g} s.")
-    if step is not None and start + step == start:
-        raise Refused("bad_experiment", f"The default experiment's stepSize {step:g} vanishes beside {start:g} s.")
-
-
-def _depth(root: Any) -> int:
-    deepest = depth = 0
-    for event, _ in etree.iterwalk(root, events=("start", "end")):
-        depth += 1 if event == "start" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _check_descriptions(archive: zipfile.ZipFile) -> tuple[str, set[str]]:
+    """The FMI version and the model identifiers."""
+    names = set(archive.namelist())
+    if DESCRIPTION not in names:
+        raise Refused("no_description", f"There is no {DESCRIPTION} at its top: it is no FMU.")
+    for name in {DESCRIPTION, BUILD_DESCRIPTION} & names:
+        if archive.getinfo(name).file_size > MAX_DESCRIPTION:
+            raise Refused("description_too_large", f"{name} is larger than {MAX_DESCRIPTION >> 20} MiB.")
+    if BUILD_DESCRIPTION in names:
+        with archive.open(BUILD_DESCRIPTION) as file:
+            check_markup(file, BUILD_DESCRIPTION)
+    with archive.open(DESCRIPTION) as file:
+        return check_description(file, DESCRIPTION)
 
 
 def binary_folder(version: str) -> str:
@@ -248,9 +150,9 @@ def platforms(names: Iterable[str]) -> list[str]:
     return sorted({name.split("/")[1] for name in names if name.startswith("binaries/") and name.count("/") > 1})
 
 
-def _check_binary(archive: zipfile.ZipFile, libraries: dict[str, str]) -> None:
+def _check_binary(archive: zipfile.ZipFile, version: str, identifiers: set[str]) -> None:
     names = set(archive.namelist())
-    for library in set(libraries.values()):
+    for library in sorted(f"{binary_folder(version)}/{identifier}.so" for identifier in identifiers):
         if library not in names:
             have = platforms(names)
             text = f"It has no {library}, only binaries for: {', '.join(have)[:100] or 'nothing'}."
@@ -261,6 +163,16 @@ def _check_binary(archive: zipfile.ZipFile, libraries: dict[str, str]) -> None:
         shared_64_bit = len(head) == 64 and head[:6] == b"\x7fELF\x02\x01" and head[16:18] == b"\x03\x00"
         if not shared_64_bit or int.from_bytes(head[18:20], "little") != machine:
             raise Refused("bad_binary", f"{library} is no 64-bit shared library for {platform.machine()}.")
+
+
+def _extract_whole(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], directory: Path) -> None:
+    temporary = directory.with_name(f"{directory.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # what one that died left
+    try:
+        _extract(archive, entries, temporary)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], directory: Path) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import socket
-import sys
+import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,14 +21,13 @@ from gateway.domain.models import Model
 from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
 from gateway.simulation import description, intake, libraries
+from gateway.simulation.forkservers import Forkserver
 from gateway.simulation.intake import Refused
 from gateway.simulation.library import trial
 from gateway.simulation.places import Place
 from gateway.simulation.runner import Runner
 from gateway.simulation.validator import READY
-from gateway.simulation.zygotes import ENVIRONMENT, FIRST_UID, UIDS
 
-VALIDATOR = Path(__file__).parent / "validator.py"
 VALIDATION_SECONDS, VALIDATION_BYTES = 20.0, 64 << 10
 TRIAL_SECONDS, TRIAL_STEPS = 2.0, 10
 MODELS_KEPT = 32  # descriptions in memory, some MB each where a model has very many variables
@@ -42,12 +41,14 @@ REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the examination found beside the model itself. `size`: bytes of the file and of what was unpacked."""
+    """What the examination found beside the model itself. `size`: bytes of the file and of what was unpacked.
+    `warnings`: what FMPy's validate_fmu says of the description, though the model ran."""
 
     platforms: tuple[str, ...]
     missing_libraries: tuple[str, ...]
     trial_seconds: float
     size: int
+    warnings: tuple[str, ...] = ()  # a report of an earlier version has none
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -55,16 +56,8 @@ class Report:
     @classmethod
     def from_json(cls, text: str) -> "Report":
         fields = json.loads(text)
-        lists = {name: tuple(fields[name]) for name in ("platforms", "missing_libraries")}
+        lists = {name: tuple(fields.get(name, ())) for name in ("platforms", "missing_libraries", "warnings")}
         return cls(**{**fields, **lists})
-
-
-class Invalid(Refused):
-    """FMPy's validate_fmu found `problems`."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("invalid_fmu", f"FMPy finds: {problems[0]}"[:300])
-        self.problems = problems
 
 
 class Unloadable(Refused):
@@ -82,6 +75,7 @@ class Uploads:
         self._folder = folder
         self._memory_mb = memory_mb
         self._models: OrderedDict[tuple[str, str], Model] = OrderedDict()
+        self._files = threading.Lock()  # who makes what stands in the folder
 
     def open(self) -> None:
         """Makes the folder, and forgets what was on its way in when the process ended."""
@@ -111,7 +105,8 @@ class Uploads:
             del self._models[key]
         for ending in (".fmu", ".json"):
             (self._folder / f"{sha256}{ending}").unlink(missing_ok=True)
-        shutil.rmtree(self._folder / sha256, ignore_errors=True)
+        for folder in (sha256, f"{sha256}.part"):
+            shutil.rmtree(self._folder / folder, ignore_errors=True)
 
     async def model(self, sha256: str, account_id: str) -> Model | None:
         """An upload as its account's model; None if the file is lost."""
@@ -128,45 +123,44 @@ class Uploads:
         return self._models[key]
 
     def _read(self, sha256: str) -> Model:
-        """From what was kept of the description, if the same versions kept it; whatever is lost is made again."""
+        """From what was kept of the description, if the same versions kept it; whatever is lost is made again. One at a
+        time: several accounts may ask for the same."""
         directory = self._folder / sha256
-        if not directory.is_dir():
-            intake.unpack(self._folder / f"{sha256}.fmu", directory)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), self._kept(sha256).open() as lines:
-            saved = json.loads(next(lines, ""))
-            if saved["versions"] == _versions():
-                variables = [json.loads(line) for line in lines]
-                return description.from_json(saved["model"] | {"variables": {v["name"]: v for v in variables}})
-        model = description.read(directory, sha256, sha256)
-        self._keep_description(model)
-        return model
+        with self._files:
+            if not directory.is_dir():
+                intake.unpack(self._folder / f"{sha256}.fmu", directory)
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                return _from_lines(self._kept(sha256).read_text().splitlines())
+            model = description.read(directory, sha256, sha256)
+            self._keep_description(model)
+            return model
 
     def _keep_description(self, model: Model) -> None:
-        """One line for each variable: reading and writing one after the other lets the event loop in between."""
+        """One line for each variable, made one after the other, which lets the event loop in between. Written at once:
+        a thread that lets go of Python's lock very often and very shortly leaves it to nobody, for 60 ms."""
         saved = description.to_json(model)
         variables = saved.pop("variables").values()
+        lines = [json.dumps(line) for line in ({"versions": _versions(), "model": saved}, *variables)]
         part = self._folder / "incoming" / f"{model.sha256}.json"
-        with part.open("w") as file:
-            for line in ({"versions": _versions(), "model": saved}, *variables):
-                file.write(json.dumps(line) + "\n")
+        part.write_text("\n".join(lines))
         part.rename(self._kept(model.sha256))
 
     def _kept(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"
 
-    async def examine(self, file: Path, sha256: str, place: Place) -> Report:
+    async def examine(self, file: Path, sha256: str, forkserver: Forkserver, place: Place) -> Report:
         """Everything that must be right about a file in incoming/; then it stands in this folder. Refused otherwise."""
         directory = file.with_suffix("")
         model, found = await asyncio.to_thread(_inspect, file, directory, sha256)
-        if problems := await _validate(directory, self._memory_mb << 20):
-            raise Invalid(problems)
-        seconds = await self._try(model, directory, place, found)
+        seconds = await self._try(model, directory, forkserver, place, found)
+        warnings = await _validate(forkserver, directory, self._memory_mb << 20)
         await asyncio.to_thread(self._take, file, directory, model)
-        return replace(found, trial_seconds=seconds)
+        return replace(found, trial_seconds=seconds, warnings=tuple(warnings))
 
-    async def _try(self, model: Model, directory: Path, place: Place, found: Report) -> float:
+    async def _try(self, model: Model, directory: Path, forkserver: Forkserver, place: Place, found: Report) -> float:
         """How long the first steps of the default experiment took, in a zygote that nothing else will use."""
-        runner = Runner(parallel=1, queued=0, timeout_seconds=TRIAL_SECONDS, memory_mb=self._memory_mb)
+        limits = {"parallel": 1, "queued": 0, "memory_mb": self._memory_mb}
+        runner = Runner(**limits, timeout_seconds=TRIAL_SECONDS, forkserver=forkserver)
         await place.turn()
         try:
             outcome = await runner.run(_first_steps(model), directory, place)
@@ -181,12 +175,22 @@ class Uploads:
     def _take(self, file: Path, directory: Path, model: Model) -> None:
         """The file last: with it the upload is here."""
         target = self._folder / model.sha256
-        if not target.is_dir():  # another account may have brought it before
-            directory.rename(target)
-        self._keep_description(model)
+        with self._files:
+            if not target.is_dir():  # another account may have brought it before
+                directory.rename(target)
+            self._keep_description(model)
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
         file.rename(target.with_name(f"{model.sha256}.fmu"))
+
+
+def _from_lines(lines: list[str]) -> Model:
+    """Of _keep_description. Any of many errors if it is not what these versions would keep."""
+    with description.no_collection():
+        saved, *variables = map(json.loads, lines)
+        if saved["versions"] != _versions():
+            raise ValueError("kept by another version")
+        return description.from_json(saved["model"] | {"variables": {v["name"]: v for v in variables}})
 
 
 def _inspect(file: Path, directory: Path, sha256: str) -> tuple[Model, Report]:
@@ -211,22 +215,12 @@ def _first_steps(model: Model) -> RunPlan:
     return replace(plan, stop_time=min(plan.stop_time, plan.start_time + TRIAL_STEPS * plan.step))
 
 
-async def _validate(directory: Path, memory: int) -> list[str]:
-    """What validator.py says; that it found nothing to say in time is a problem, too."""
+async def _validate(forkserver: Forkserver, directory: Path, memory: int) -> list[str]:
+    """What validator.py says; that it found nothing to say in time is worth a sentence, too."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", str(VALIDATOR), str(theirs.fileno()), str(directory)),
-            *(str(FIRST_UID + UIDS), str(memory)),  # a user that no zygote has
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
-        theirs.close()
+    with ours:
+        with theirs:
+            keeper = await forkserver.fork(theirs, "validator", str(directory), "", memory)
         ours.setblocking(False)
         answer = b""
         try:
@@ -236,9 +230,7 @@ async def _validate(directory: Path, memory: int) -> list[str]:
         except TimeoutError:
             return [f"The description could not be validated within {VALIDATION_SECONDS:g} seconds."]
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()  # its keeper kills what is left
-            await process.wait()
+            await keeper.end()
     if not answer.startswith(READY):
         raise RuntimeError("the validator did not start")
     try:

@@ -54,6 +54,7 @@ async def report_response(request: Request, account_id: str, sha256: str, status
     body = _details(services, found) | {
         "platforms": report.platforms,
         "missing_libraries": report.missing_libraries,
+        "warnings": report.warnings,
         "trial_seconds": round(report.trial_seconds, 6),
         "size": report.size,
         "kept_until": iso(upload.uploaded_at + UNPAID_SECONDS),

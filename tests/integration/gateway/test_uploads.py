@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from harness import Gateway, House, change, problem
-from uploading import TAG, bring, fmu, kept, send
+from uploading import TAG, bring, described, fmu, kept, send
 
 from gateway.settings import SHIPPED_MODELS
 
@@ -22,6 +22,7 @@ def test_an_upload_is_reported_listed_quoted_paid_run_and_read_again(gateway: Ga
     assert (report["fmu_id"], report["sha256"], report["description"]) == (sha256, sha256, TAG)
     assert report["platforms"] == ["aarch64-linux", "linux64"]
     assert report["missing_libraries"] == []
+    assert report["warnings"] == []
     assert report["fmi_types"]
     assert (report["price"], report["currency"]) == ("1.00", "usd")
     assert 0 < report["trial_seconds"] < 2
@@ -58,6 +59,26 @@ def test_a_form_and_a_raw_body_are_the_same_upload(gateway: Gateway, extra: dict
     assert answer.status_code == 201, answer.text
     assert answer.json()["fmu_id"] == hashlib.sha256(raw).hexdigest()
     assert send(buyer, raw).status_code == 200
+
+
+FORMAL_FAULTS = {
+    "color": (b'causality="output"', b'causality="output" color="red"'),
+    "Outputs": (b'<Unknown index="4"/>', b""),
+    "is not defined": (b'unit="A"', b'unit="Ampere"'),
+}
+
+
+@pytest.mark.parametrize("word", FORMAL_FAULTS)
+def test_a_formal_fault_that_changes_no_number_is_told_and_the_model_runs(gateway: Gateway, word: str) -> None:
+    buyer = gateway.account()
+    report = bring(buyer, described(*FORMAL_FAULTS[word]))
+    assert any(word in warning for warning in report["warnings"]), report["warnings"]
+    request = {"fmu_id": report["fmu_id"]}
+    ours, original = buyer.simulate(request, buyer.buy(request).token), {"fmu_id": "msl:DCMotor"}
+    assert ours.json()["data"] == gateway.simulate(original, gateway.buy(original).token).json()["data"]
+    page = buyer.get(f"/fmus/{report['fmu_id']}", headers={"accept": "text/html"}).text
+    assert "It ran, although" in page
+    assert word in page
 
 
 def test_a_browser_gets_the_report_as_a_page(gateway: Gateway) -> None:
