@@ -47,6 +47,9 @@ def refund(
     session: Annotated[str, typer.Argument(metavar="SESSION", help="session_id, Stripe's cs_…, or the purchase.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept, and told to Stripe.")] = "by the operator",
+    otherwise: Annotated[
+        bool, typer.Option("--otherwise", help="Stripe refused it and you paid the buyer another way: book that.")
+    ] = False,
 ) -> None:
     """Give a payment back that no run was delivered for."""
 
@@ -55,6 +58,9 @@ def refund(
         from gateway.flows.ask_refund import ask_refund, find_purchase
 
         purchase = find_purchase(services, session)
+        if otherwise:
+            ref = purchase.id if purchase is not None else session
+            return await _book_otherwise(services, ref, reason=reason[:REASON_LENGTH], dry_run=dry_run)
         if purchase is None:
             message("There is no such purchase here.")
             return Exit.NOT_FOUND
@@ -69,6 +75,21 @@ def refund(
         return Exit.OK if answer.given else Exit.UNEXPECTED
 
     _run(work)
+
+
+async def _book_otherwise(services: "Services", ref: str, *, reason: str, dry_run: bool) -> int:
+    from gateway.client.exits import Exit
+    from gateway.flows.ask_refund import given_otherwise
+
+    money = await given_otherwise(services, ref, reason=reason, dry_run=dry_run)
+    said = "Nothing waits here that Stripe would not give back: try it without --otherwise."
+    if money is not None:
+        said = f"{money} {'would be' if dry_run else 'are'} booked as given back; what Stripe has of it is yours."
+    if _for_people():
+        put(said)
+    else:
+        put_json({"ref": ref, "given": money is not None, "said": said, "dry_run": dry_run})
+    return Exit.OK if money is not None else Exit.UNEXPECTED
 
 
 def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="What to write; never overwritten.")]) -> None:

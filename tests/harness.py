@@ -151,6 +151,19 @@ class Gateway(Buyer):
         self._buyers.append(Buyer(self.url, self.stripe, key))
         return self._buyers[-1]
 
+    def payment_of(self, bought: Bought) -> str:
+        """Stripe's payment intent."""
+        session = next(s for s in self.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
+        return str(session["payment_intent"])
+
+    def token_state(self, bought: Bought) -> str:
+        return str(self.rows("SELECT state FROM token WHERE id = ?", self.purchase_id(bought))[0]["state"])
+
+    def balances(self) -> dict[str, int]:
+        """By the noun of the account, in a house where each noun has one with money in it."""
+        found = self.rows("SELECT acct, amount FROM balance WHERE amount <> 0")
+        return {row["acct"].split(":")[0]: row["amount"] for row in found}
+
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         return rows(self.settings.database_path, sql, *values)
 

@@ -1,8 +1,9 @@
 """Ledger: builds transfers, one debit account and one credit account each; nothing else does.
 
 Accounts are `stripe:<mode>:<currency>`, `revenue:…` and `loss:…` (mode is test or live), `token:<purchase>`,
-`held:<run>` and `unmatched:<Checkout Session, refund or dispute>`. Only stripe (the world outside) and loss may be
-negative. A transfer's id is the natural key of its cause, so booking the same cause twice is impossible.
+`held:<run>` and `unmatched:<Checkout Session, or purchase of which a part came back>`. Only stripe (the world outside)
+and loss may be negative. A transfer's id is the natural key of its cause, so booking the same cause twice is
+impossible.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class TransferKind(StrEnum):
     HOLD = "hold"
     CAPTURE = "capture"
     RELEASE = "release"
-    REFUND = "refund"  # we ordered it
+    REFUND = "refund"  # we ordered it, or a person gave it back by another way than Stripe
     CLAWBACK = "clawback"  # Stripe took it: a refund made in the dashboard, a dispute
     LOSS = "loss"  # the same, after the run was delivered
     RESTORE = "restore"  # it came back: a failed refund, a dispute that was won
@@ -58,8 +59,8 @@ def token_account(purchase_id: str) -> str:
     return f"token:{purchase_id}"
 
 
-def unmatched_account(cause: str) -> str:
-    return f"unmatched:{cause}"
+def unmatched_account(ref: str) -> str:
+    return f"unmatched:{ref}"
 
 
 def pay(purchase: Purchase) -> Transfer:
@@ -87,15 +88,15 @@ def pay_unmatched(stripe_session_id: str, money: Money, *, livemode: bool) -> Tr
     )
 
 
-def hold(purchase: Purchase, run_id: str) -> Transfer:
+def hold(purchase_id: str, run_id: str, money: Money) -> Transfer:
     return Transfer(
         id=f"hold:{run_id}",
-        debit=token_account(purchase.id),
+        debit=token_account(purchase_id),
         credit=f"held:{run_id}",
-        amount=purchase.amount,
-        currency=purchase.currency,
+        amount=money.micros,
+        currency=money.currency,
         kind=TransferKind.HOLD,
-        ref=purchase.id,
+        ref=purchase_id,
     )
 
 
@@ -133,16 +134,17 @@ def refund(order_id: str, ref: str, source: str, money: Money, *, livemode: bool
     )
 
 
-def taken(purchase: Purchase, cause: str, amount: int, *, delivered: bool) -> Transfer:
-    """Stripe took value back without our order; `cause` is the refund or dispute. A loss where it was delivered."""
+def taken(purchase: Purchase, cause: str, amount: int, *, source: str | None) -> Transfer:
+    """Stripe took value back without our order; `cause` is the refund or dispute, `source` the account it was in. None:
+    in none any more, so that it is a loss."""
     stripe = outside(purchase)
     return Transfer(
         id=f"back:{cause}",
-        debit=stripe.account("loss") if delivered else token_account(purchase.id),
+        debit=source or stripe.account("loss"),
         credit=stripe.account("stripe"),
         amount=amount,
         currency=purchase.currency,
-        kind=TransferKind.LOSS if delivered else TransferKind.CLAWBACK,
+        kind=TransferKind.CLAWBACK if source else TransferKind.LOSS,
         ref=purchase.id,
     )
 
@@ -158,6 +160,20 @@ def taken_unmatched(stripe_session_id: str, cause: str, money: Money, *, livemod
         currency=money.currency,
         kind=TransferKind.LOSS if lost else TransferKind.CLAWBACK,
         ref=stripe_session_id,
+    )
+
+
+def given_otherwise(ref: str, number: int, source: str, money: Money, *, livemode: bool) -> Transfer:
+    """A person gave the buyer what is in `source`, by another way than Stripe: what Stripe has of it is the seller's.
+    `number` counts the times."""
+    return Transfer(
+        id=f"otherwise:{ref}:{number}",
+        debit=source,
+        credit=Outside(money.currency, livemode).account("revenue"),
+        amount=money.micros,
+        currency=money.currency,
+        kind=TransferKind.REFUND,
+        ref=ref,
     )
 
 

@@ -56,7 +56,7 @@ class Statements:
         return one
 
     def digests(self, data: bytes) -> list[str]:
-        """A digest of `data` under each secret. The first one, when it is kept, tells later which secret signed then."""
+        """A digest of `data` under each secret. Which one was kept tells later which secret signed then."""
         return [hashlib.blake2b(data, key=key, digest_size=32).hexdigest() for key in self._digest_keys]
 
     def sign(self, payload: bytes, *kinds: Kind) -> list[str]:

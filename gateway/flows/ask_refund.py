@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import read_quote
 from gateway.domain.statements import Kind
@@ -11,6 +12,7 @@ from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import settle_purchase
+from gateway.store.otherwise import give_back_otherwise
 
 LOOK_EVERY_SECONDS = 0.2  # while a run goes on
 
@@ -58,6 +60,19 @@ async def ask_refund(services: Services, purchase: Purchase, *, reason: str, dry
     if token.state is TokenState.READY:
         return Answer(purchase, token.state, False, "Stripe will not refund it; the token is ready as before.")
     return _answer(purchase, token)
+
+
+async def given_otherwise(services: Services, ref: str, *, reason: str, dry_run: bool) -> Money | None:
+    """Write down that the buyer has back by another way what Stripe would not give; how much. None: nothing waits."""
+    livemode, now = services.settings.livemode, services.now()
+    money = await give_back_otherwise(services.store, ref, livemode=livemode, dry_run=dry_run, now=now)
+    if money is not None and not dry_run:
+        ours = services.store.purchase(ref) is not None
+        about = {"purchase": ref} if ours else {"session": ref}
+        more = {"amount": money.amount, "currency": money.currency, "reason": reason}
+        payment_event(services, PaymentEvent.GIVEN_OTHERWISE, **about, **more)
+        services.news.tell(ref)
+    return money
 
 
 async def _after_its_run(services: Services, token: Token, patience: float) -> Token:

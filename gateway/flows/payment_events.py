@@ -24,6 +24,7 @@ class PaymentEvent(StrEnum):
     REFUNDED = "refunded"
     MONEY_WENT_BACK = "money_went_back"  # not at our order, or our refund failed and it came back
     MONEY_UNMATCHED = "money_unmatched"
+    GIVEN_OTHERWISE = "given_otherwise"  # by a person, since Stripe would not
 
 
 def payment_event(

@@ -43,26 +43,25 @@ def tell_refunded(services: Services, order: Order, refund_id: str) -> None:
 
 
 async def _refunded_otherwise(services: Services, order: Order) -> None:
-    """Nothing is left at Stripe: somebody refunded it in the dashboard. Book what they did."""
+    """Nothing is left at Stripe: somebody refunded it in the dashboard. Book what they did. Should Stripe's list not
+    show it (yet), the order waits: given back, its value could be spent although the money had gone back."""
     try:
-        purchase = await settle_returns(services, order.payment_intent_id)
-        if purchase is None and services.checkout is not None:
-            refunds = [r.id for r in await services.checkout.returns(order.payment_intent_id) if r.kind == "refund"]
-            await services.store.finish_refund(order.id, refund_id=refunds[0], now=services.now())
+        await settle_returns(services, order.payment_intent_id)
     except (GatewayError, StillHeld) as error:
         log.warning("refund_postponed", order=order.id, error=type(error).__name__)
     await _postpone(services, order, "already refunded")  # changes nothing if the order is done or void by now
 
 
-async def _refused(services: Services, order: Order, code: str) -> None:
-    """Book first what stands in the way, a dispute: that voids the order. What then is left cannot be carried out."""
+async def _refused(services: Services, order: Order, why: str) -> None:
+    """Book first what stands in the way, a dispute or a refund of a part made in the dashboard: that voids the order.
+    What then is left cannot be carried out."""
     try:
         await settle_returns(services, order.payment_intent_id)
     except (GatewayError, StillHeld) as error:
         await _postpone(services, order, type(error).__name__)
         return
-    if await services.store.refuse_refund(order.id, reason=code, now=services.now()):
-        log.error("refund_refused", order=order.id, ref=order.ref, code=code)
+    if await services.store.refuse_refund(order.id, reason=why, now=services.now()):
+        log.error("refund_refused", order=order.id, ref=order.ref, why=why)
         services.news.tell(order.ref)
 
 

@@ -15,8 +15,15 @@ from gateway.payments.webhook import WebhookEvent, read_event
 
 TIMEOUT_SECONDS = 10  # the SDK's own 80 would outlast every caller
 RECEIPT = ["payment_intent.latest_charge"]  # expanded, so that one call also brings the receipt's URL
+SENTENCE_LENGTH = 200  # characters of Stripe's that are kept
 MOVED_BY = ("charge", "refund", "dispute")
 REFUND_REASON = "requested_by_customer"  # Stripe knows three reasons; ours is told in the metadata
+
+# Source: docs.stripe.com/error-codes. What stands here will be said of the same refund ever after; all else may pass
+# (balance_insufficient, rate_limit) or be mended here (resource_missing with another account's key).
+FINAL_REFUSALS = frozenset(
+    {"charge_disputed", "refund_disputed_payment", "charge_not_refundable", "amount_too_large", "amount_too_small"}
+)
 
 stripe.enable_telemetry = False
 log = structlog.get_logger()
@@ -75,7 +82,7 @@ class AlreadyRefunded(Exception):
 
 
 class RefundRefused(Exception):
-    """Stripe will not carry out this refund, now or later; the text is its code."""
+    """Stripe will not carry out this refund, now or later; the text is its code, or its sentence where it has none."""
 
 
 class Checkout:
@@ -122,14 +129,15 @@ class Checkout:
         return _session(found.to_dict())
 
     async def refund(self, order_id: str, *, payment_intent_id: str, amount: int, reason: str) -> str:
-        """Give `amount` (minor units) back; the refund's id. Repeating an order refunds once."""
+        """Give `amount` (minor units) back; the refund's id. Repeating an order refunds once. AlreadyRefunded,
+        RefundRefused, or StripeUnavailable where trying again may help."""
         params: Any = {
             "payment_intent": payment_intent_id,
             "amount": amount,
             "reason": REFUND_REASON,
             "metadata": {"order": order_id, "why": reason},
         }
-        with _answers("refund"):
+        with _answers("refund"), _refusals():
             made = await self._client.v1.refunds.create_async(params, {"idempotency_key": order_id})
         return str(made.id)
 
@@ -174,12 +182,22 @@ def _answers(call: str) -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as error:
-        if error.code == "charge_already_refunded":
-            raise AlreadyRefunded from error
-        if error.code == "charge_disputed":  # also after the dispute was won
-            raise RefundRefused(error.code) from error
         log.error("stripe_error", call=call, kind=type(error).__name__, code=error.code, request=error.request_id)
         raise StripeUnavailable() from error
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What Stripe says of a refund that it will never carry out. It gives no code to much of it, such as an amount
+    that is more than what is left of the charge: only a sentence, for which nobody but this refund can be to blame."""
+    try:
+        yield
+    except stripe.InvalidRequestError as error:
+        if error.code == "charge_already_refunded":
+            raise AlreadyRefunded from error
+        if error.http_status == 400 and (error.code is None or error.code in FINAL_REFUSALS):
+            raise RefundRefused(error.code or (error.user_message or "")[:SENTENCE_LENGTH]) from error
+        raise
 
 
 def _return(kind: str, data: dict[str, Any]) -> Return:

@@ -21,11 +21,12 @@ SELECT currency, livemode, SUM(amount) AS amount, SUM(CASE WHEN ref LIKE 'pur_%'
   FROM outbox WHERE state = 'todo' GROUP BY currency, livemode;
 
 -- name: money_unmatched()
--- An unmatched account's currency and mode stand in the transfer that filled it.
-SELECT t.currency, (CASE WHEN t.debit LIKE 'stripe:live:%' THEN 1 ELSE 0 END) AS livemode, SUM(b.amount) AS amount
-  FROM balance b JOIN transfer t
-    ON t.id = COALESCE((SELECT id FROM transfer x WHERE x.id = b.acct), 'restore:' || substr(b.acct, 11))
- WHERE b.acct >= 'unmatched:' AND b.acct < 'unmatched;' AND b.amount > 0 GROUP BY t.currency, t.debit;
+-- An unmatched account's currency and mode stand in its purchase, or in the order to give its session's money back.
+SELECT COALESCE(p.currency, o.currency) AS currency, COALESCE(p.livemode, o.livemode) AS livemode, SUM(b.amount) AS amount
+  FROM balance b LEFT JOIN purchase p ON p.id = substr(b.acct, 11)
+  LEFT JOIN outbox o ON o.kind = 'refund' AND o.ref = substr(b.acct, 11) AND o.attempt = 1 AND p.id IS NULL
+ WHERE b.acct >= 'unmatched:' AND b.acct < 'unmatched;' AND b.amount > 0
+ GROUP BY COALESCE(p.currency, o.currency), COALESCE(p.livemode, o.livemode);
 
 -- name: money_by_payment(stripe)
 -- What each payment left with Stripe, by our books; `stripe` is the beginning of its accounts in one mode.

@@ -37,7 +37,7 @@ def order_refund(db: Database, purchase_id: str, *, reason: str, now: int) -> bo
     token = queries.token(db, id=purchase_id)
     if row is None or row["payment_intent_id"] is None or token is None or token["state"] != TokenState.READY:
         return False
-    _move(db, purchase_id, TokenState.REFUNDING)
+    move_token(db, purchase_id, TokenState.REFUNDING)
     _order(db, purchase_of(row), balance(db, token_account(purchase_id)), reason, now)
     return True
 
@@ -89,7 +89,7 @@ def finish_refund(db: Database, order_id: str, *, refund_id: str, now: int) -> b
     ref = order["ref"]
     matched = queries.token(db, id=ref) is not None
     if matched:
-        _move(db, ref, TokenState.REFUNDED)
+        move_token(db, ref, TokenState.REFUNDED)
     source = token_account(ref) if matched else unmatched_account(ref)
     money = Money(order["amount"], order["currency"])
     book(db, ledger.refund(order_id, ref, source, money, livemode=bool(order["livemode"])), now)
@@ -107,11 +107,10 @@ def refuse_refund(db: Database, order_id: str, *, reason: str, now: int) -> bool
         return True
     purchase = purchase_of(queries.purchase(db, id=ref))
     if order["amount"] == purchase.amount:
-        _move(db, ref, TokenState.READY)
+        move_token(db, ref, TokenState.READY)
     else:  # a token of less than a run's price buys nothing: what is left of it is set apart
-        _move(db, ref, TokenState.REVOKED)
-        book(db, ledger.taken(purchase, order_id, order["amount"], delivered=False), now)
-        _restore(db, purchase, order_id, order["amount"], to=unmatched_account(order_id), now=now)
+        move_token(db, ref, TokenState.REVOKED)
+        _set_apart(db, purchase, order_id, order["amount"], now)
     return True
 
 
@@ -132,34 +131,41 @@ def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
     whole = balance(db, token_account(ref)) + amount == purchase.amount
     if rest_goes_back or not whole:  # a token of less than a run's price buys nothing
         if order is not None:
-            _move(db, ref, TokenState.REVOKED)
-        return _restore(db, purchase, refund_id, amount, to=unmatched_account(refund_id), now=now)
-    _move(db, ref, TokenState.READY)
+            move_token(db, ref, TokenState.REVOKED)
+        return _restore(db, purchase, refund_id, amount, to=unmatched_account(ref), now=now)
+    move_token(db, ref, TokenState.READY)
     return _restore(db, purchase, refund_id, amount, to=token_account(ref), now=now)
 
 
 def take_back(db: Database, purchase_id: str, cause: str, amount: int, *, disputed: bool, now: int) -> bool:
     """Stripe took `amount` micros of a purchase: by a refund that we did not order, or by a dispute.
 
-    Unspent value is revoked (disputed: frozen), and the rest ordered back where only a part was taken; delivered value
-    is a loss. False if it is booked. Refused while the token is held: the run must end first.
+    Unspent value is revoked (disputed: frozen), and the rest ordered back where only a part was taken; then what was
+    set apart is taken; delivered value is a loss. False if it is booked. Refused while the token is held: the run must
+    end first.
     """
     if queries.transfer(db, id=f"back:{cause}") is not None:
         return False
     purchase = purchase_of(queries.purchase(db, id=purchase_id))
     if _state(db, purchase_id) is TokenState.HELD:
         raise Refused("the token is held")
-    left = balance(db, token_account(purchase_id))
+    left, apart = balance(db, token_account(purchase_id)), balance(db, unmatched_account(purchase_id))
     if amount > left:
-        book(db, ledger.taken(purchase, cause, amount, delivered=True), now)
+        if left and amount <= left + apart:  # of both: all of it is set apart first, to be taken as one
+            queries.void_orders(db, ref=purchase_id)
+            move_token(db, purchase_id, TokenState.REVOKED)
+            _set_apart(db, purchase, f"{cause}:rest", left, now)
+            left, apart = 0, left + apart
+        source = unmatched_account(purchase_id) if amount <= apart else None
+        book(db, ledger.taken(purchase, cause, amount, source=source), now)
         return True
-    book(db, ledger.taken(purchase, cause, amount, delivered=False), now)
+    book(db, ledger.taken(purchase, cause, amount, source=token_account(purchase_id)), now)
     queries.void_orders(db, ref=purchase_id)
     if amount == left:
-        _move(db, purchase_id, TokenState.FROZEN if disputed else TokenState.REVOKED)
+        move_token(db, purchase_id, TokenState.FROZEN if disputed else TokenState.REVOKED)
     else:
         if _state(db, purchase_id) is TokenState.READY:
-            _move(db, purchase_id, TokenState.REFUNDING)
+            move_token(db, purchase_id, TokenState.REFUNDING)
         _order(db, purchase, left - amount, "a part was taken", now)
     return True
 
@@ -218,9 +224,9 @@ def dispute_won(db: Database, purchase_id: str, dispute_id: str, *, now: int) ->
     else:
         frozen, whole = _state(db, purchase_id) is TokenState.FROZEN, taken["amount"] == purchase.amount
         if frozen:
-            _move(db, purchase_id, TokenState.READY if whole else TokenState.REVOKED)
+            move_token(db, purchase_id, TokenState.READY if whole else TokenState.REVOKED)
         # Where the rest went back before: a token of less than a run's price buys nothing.
-        to = token_account(purchase_id) if frozen and whole else unmatched_account(dispute_id)
+        to = token_account(purchase_id) if frozen and whole else unmatched_account(purchase_id)
     return _restore(db, purchase, dispute_id, taken["amount"], to=to, now=now)
 
 
@@ -228,8 +234,14 @@ def dispute_lost(db: Database, purchase_id: str) -> bool:
     """A frozen token is worth nothing any more. False if it was not frozen."""
     if _state(db, purchase_id) is not TokenState.FROZEN:
         return False
-    _move(db, purchase_id, TokenState.REVOKED)
+    move_token(db, purchase_id, TokenState.REVOKED)
     return True
+
+
+def _set_apart(db: Database, purchase: Purchase, cause: str, amount: int, now: int) -> None:
+    """From the token to where a person must look at it; by way of Stripe, where it is all the time."""
+    book(db, ledger.taken(purchase, cause, amount, source=token_account(purchase.id)), now)
+    _restore(db, purchase, cause, amount, to=unmatched_account(purchase.id), now=now)
 
 
 def _restore(db: Database, purchase: Purchase, cause: str, amount: int, *, to: str, now: int) -> bool:
@@ -245,7 +257,7 @@ def _state(db: Database, purchase_id: str) -> TokenState:
     return token_of(row).state
 
 
-def _move(db: Database, purchase_id: str, state: TokenState) -> None:
+def move_token(db: Database, purchase_id: str, state: TokenState) -> None:
     legal = json.dumps([source for source, targets in MOVES.items() if state in targets])
     if queries.move_token(db, id=purchase_id, state=state, from_states=legal) is None:
         raise Refused(f"the token of {purchase_id} cannot become {state}")

@@ -15,22 +15,6 @@ def gateway(open_gateway: Start) -> Gateway:
     return open_gateway()
 
 
-def payment_of(gateway: Gateway, bought: Bought) -> str:
-    session = next(s for s in gateway.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
-    return str(session["payment_intent"])
-
-
-def token_state(gateway: Gateway, bought: Bought) -> str:
-    token = gateway.services.store.token(gateway.purchase_id(bought))
-    assert token is not None
-    return str(token.state)
-
-
-def balances(gateway: Gateway) -> dict[str, int]:
-    with sqlite3.connect(gateway.settings.database_path) as db:
-        return {a.split(":")[0]: n for a, n in db.execute("SELECT acct, amount FROM balance WHERE amount <> 0")}
-
-
 def net_at_stripe(gateway: Gateway) -> int:
     """What Stripe owes the operator for payments, refunds and disputes, fees apart, in micros."""
     kinds = {"charge", "payment", "refund", "payment_refund", "adjustment", "payment_failure_refund", "refund_failure"}
@@ -40,29 +24,29 @@ def net_at_stripe(gateway: Gateway) -> int:
 
 def test_a_refund_made_in_the_dashboard_revokes_the_token(gateway: Gateway) -> None:
     bought = gateway.buy()
-    gateway.stripe.refund(payment_of(gateway, bought))
+    gateway.stripe.refund(gateway.payment_of(bought))
     assert gateway.simulate(BALL, bought.token).json()["code"] == "token_revoked"
     assert gateway.status(bought.session_id).json()["code"] == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
     assert net_at_stripe(gateway) == 0
 
 
 def test_of_a_partial_refund_the_rest_goes_back_too(gateway: Gateway) -> None:
     bought = gateway.buy()
-    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    gateway.stripe.refund(gateway.payment_of(bought), amount=40)
     assert gateway.simulate(BALL, bought.token).json()["code"] == "token_refunded"
     gateway.reconcile()
-    assert token_state(gateway, bought) == "refunded"
-    assert balances(gateway) == {}
+    assert gateway.token_state(bought) == "refunded"
+    assert gateway.balances() == {}
     assert net_at_stripe(gateway) == 0
 
 
 def test_a_refund_of_a_delivered_run_is_a_loss(gateway: Gateway) -> None:
     bought = gateway.buy()
     assert gateway.simulate(BALL, bought.token).status_code == 200
-    gateway.stripe.refund(payment_of(gateway, bought))
-    assert token_state(gateway, bought) == "spent"
-    assert balances(gateway) == {"revenue": 1_000_000, "loss": -1_000_000}
+    gateway.stripe.refund(gateway.payment_of(bought))
+    assert gateway.token_state(bought) == "spent"
+    assert gateway.balances() == {"revenue": 1_000_000, "loss": -1_000_000}
     assert net_at_stripe(gateway) == 0
 
 
@@ -73,32 +57,32 @@ def test_a_refund_during_the_run_waits_for_its_end(gateway: Gateway) -> None:
     def one(i: int) -> Any:
         if i == 0:
             return gateway.simulate(slow, bought.token)
-        until(lambda: token_state(gateway, bought) == "held", "the hold")
-        return gateway.stripe.refund(payment_of(gateway, bought))
+        until(lambda: gateway.token_state(bought) == "held", "the hold")
+        return gateway.stripe.refund(gateway.payment_of(bought))
 
     ran, _ = at_once(2, one)
     assert ran.status_code == 200
     gateway.later(3600)
     gateway.reconcile()
-    assert balances(gateway) == {"revenue": 1_000_000, "loss": -1_000_000}
+    assert gateway.balances() == {"revenue": 1_000_000, "loss": -1_000_000}
 
 
 def test_a_dispute_freezes_the_token_and_winning_it_thaws_it(gateway: Gateway) -> None:
     bought = gateway.buy()
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
     assert gateway.simulate(BALL, bought.token).json()["code"] == "token_revoked"
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
     gateway.stripe.close_dispute(_id(dispute), "won")
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
     assert gateway.simulate(BALL, bought.token).status_code == 200
 
 
 def test_a_lost_dispute_revokes_the_token_for_good(gateway: Gateway) -> None:
     bought = gateway.buy()
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
     gateway.stripe.close_dispute(_id(dispute), "lost")
-    assert token_state(gateway, bought) == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {}
 
 
 @pytest.mark.parametrize(("end", "left"), [("won", {"stripe": -1_000_000, "revenue": 1_000_000}),
@@ -108,21 +92,21 @@ def test_a_dispute_of_a_delivered_run_costs_only_if_it_is_lost(
 ) -> None:
     bought = gateway.buy()
     assert gateway.simulate(BALL, bought.token).status_code == 200
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
     gateway.stripe.close_dispute(_id(dispute), end)
-    assert balances(gateway) == left
+    assert gateway.balances() == left
 
 
 def test_a_dispute_told_out_of_order_ends_the_same(gateway: Gateway) -> None:
     bought = gateway.buy()
     gateway.stripe.drop("charge.dispute.created")
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
-    assert token_state(gateway, bought) == "ready"
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
+    assert gateway.token_state(bought) == "ready"
     gateway.stripe.close_dispute(_id(dispute), "lost")
-    assert token_state(gateway, bought) == "revoked"
+    assert gateway.token_state(bought) == "revoked"
     gateway.stripe.flush()
-    assert token_state(gateway, bought) == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {}
 
 
 def test_a_refund_that_fails_gives_the_value_back_and_alarms(gateway: Gateway) -> None:
@@ -130,15 +114,15 @@ def test_a_refund_that_fails_gives_the_value_back_and_alarms(gateway: Gateway) -
     purchase = gateway.purchase_id(bought)
     gateway.call(lambda s: s.store.order_refund(purchase, reason="asked for", now=s.now()))
     gateway.reconcile()
-    assert token_state(gateway, bought) == "refunded"
+    assert gateway.token_state(bought) == "refunded"
     refund = gateway.stripe.objects("refund")[0]["id"]
     gateway.stripe.fail_refund(refund)
-    assert token_state(gateway, bought) == "ready"
+    assert gateway.token_state(bought) == "ready"
     ready = gateway.get("/ready")
     assert ready.status_code == 200  # it still sells
     assert "1 failed refunds" in ready.json()["checks"]["alarms"]["detail"]
     gateway.reconcile()  # it is not tried again and again: a person must look
-    assert token_state(gateway, bought) == "ready"
+    assert gateway.token_state(bought) == "ready"
     token = gateway.collect(bought.session_id)
     assert gateway.simulate(BALL, token).status_code == 200
 
@@ -146,11 +130,11 @@ def test_a_refund_that_fails_gives_the_value_back_and_alarms(gateway: Gateway) -
 def test_what_no_webhook_told_is_read_from_stripes_list(gateway: Gateway) -> None:
     bought = gateway.buy()
     gateway.stripe.script(drop=True, times=None)
-    gateway.stripe.refund(payment_of(gateway, bought))
-    assert token_state(gateway, bought) == "ready"
+    gateway.stripe.refund(gateway.payment_of(bought))
+    assert gateway.token_state(bought) == "ready"
     gateway.stripe.clear_scripts()
     gateway.reconcile()
-    assert token_state(gateway, bought) == "revoked"
+    assert gateway.token_state(bought) == "revoked"
 
 
 def test_a_refund_told_before_its_payment_leaves_no_token_to_spend(gateway: Gateway) -> None:
@@ -159,9 +143,9 @@ def test_a_refund_told_before_its_payment_leaves_no_token_to_spend(gateway: Gate
     session = gateway.open(quote)
     gateway.stripe.pay(session)
     bought = Bought(quote, session, "", "")
-    gateway.stripe.refund(payment_of(gateway, bought))
+    gateway.stripe.refund(gateway.payment_of(bought))
     assert gateway.status(quote["session_id"]).json()["code"] == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
 
 
 def test_money_on_other_terms_is_booked_apart_and_goes_back_whole(gateway: Gateway) -> None:
@@ -171,9 +155,9 @@ def test_money_on_other_terms_is_booked_apart_and_goes_back_whole(gateway: Gatew
         db.execute("UPDATE purchase SET amount = 2000000 WHERE stripe_session_id = ?", (session,))
     db.close()
     gateway.stripe.pay(session)
-    assert balances(gateway) == {"stripe": -1_000_000, "unmatched": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "unmatched": 1_000_000}
     gateway.reconcile()
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
     assert net_at_stripe(gateway) == 0
     assert gateway.status(quote["session_id"]).json() == {"status": "pending"}
 
@@ -183,13 +167,13 @@ def test_a_refund_ordered_twice_is_carried_out_once(gateway: Gateway) -> None:
     gateway.stripe.fault("error", path="/v1/refunds", method="POST", when="after", stored=False, times=None)
     gateway.later(31 * 24 * 3600)
     gateway.reconcile()
-    assert token_state(gateway, bought) in ("refunding", "refunded")
+    assert gateway.token_state(bought) in ("refunding", "refunded")
     gateway.stripe.clear_faults()
     gateway.later(3600)
     gateway.reconcile()
-    assert token_state(gateway, bought) == "refunded"
+    assert gateway.token_state(bought) == "refunded"
     assert len(gateway.stripe.objects("refund")) == 1
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
 
 
 def test_a_refund_in_the_dashboard_meets_our_own_order(gateway: Gateway) -> None:
@@ -197,14 +181,14 @@ def test_a_refund_in_the_dashboard_meets_our_own_order(gateway: Gateway) -> None
     gateway.stripe.fault("error", path="/v1/refunds", method="POST", when="before", times=None)
     gateway.later(31 * 24 * 3600)
     gateway.reconcile()
-    assert token_state(gateway, bought) == "refunding"
+    assert gateway.token_state(bought) == "refunding"
     gateway.stripe.clear_faults()
     gateway.stripe.script(drop=True, times=None)
-    gateway.stripe.refund(payment_of(gateway, bought))
+    gateway.stripe.refund(gateway.payment_of(bought))
     gateway.later(3600)
     gateway.reconcile()
-    assert token_state(gateway, bought) == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {}
     assert net_at_stripe(gateway) == 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import BALL, Bought, Gateway, House, change, problem, until
+from harness import BALL, Gateway, House, change, problem, until
 
 from gateway.settings import SHIPPED_MODELS, Settings
 from gateway.store.store import violations
@@ -50,17 +50,12 @@ def gateway(open_gateway: Start) -> Iterator[Gateway]:
     assert violations(running.settings.database_path) == []
 
 
-def payment_of(gateway: Gateway, bought: Bought) -> str:
-    session = next(s for s in gateway.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
-    return str(session["payment_intent"])
-
-
 def test_equal_books_are_called_equal_whatever_happened_to_the_money(gateway: Gateway) -> None:
     spent, back, disputed, won, ready = (gateway.buy() for _ in range(5))
     assert gateway.simulate(BALL, spent.token).status_code == 200
-    gateway.stripe.refund(payment_of(gateway, back), amount=40)
-    gateway.stripe.dispute(payment_of(gateway, disputed))
-    dispute = gateway.stripe.dispute(payment_of(gateway, won))
+    gateway.stripe.refund(gateway.payment_of(back), amount=40)
+    gateway.stripe.dispute(gateway.payment_of(disputed))
+    dispute = gateway.stripe.dispute(gateway.payment_of(won))
     gateway.stripe.close_dispute(dispute.get("id") or dispute["dispute"]["id"], "won")
     done = command(gateway.settings, "reconcile")
     books = said(done)
@@ -86,7 +81,7 @@ def test_what_no_webhook_told_is_pulled_beside_the_serving_gateway(gateway: Gate
 def test_books_that_differ_are_named_payment_by_payment(gateway: Gateway) -> None:
     first, second = gateway.buy(), gateway.buy()
     gateway.stripe.script(drop=True, times=None)
-    gateway.stripe.refund(payment_of(gateway, first))
+    gateway.stripe.refund(gateway.payment_of(first))
     wrong = "UPDATE purchase SET payment_intent_id = 'pi_of_nobody' WHERE id = ?"
     change(gateway.settings.database_path, wrong, gateway.purchase_id(second))
     done = command(gateway.settings, "reconcile")
@@ -94,7 +89,7 @@ def test_books_that_differ_are_named_payment_by_payment(gateway: Gateway) -> Non
     purchase = gateway.purchase_id(second)
     told = {(d["payment"], d["ref"], d["stripe"], d["ours"]) for d in said(done)["differences"]}
     assert told == {
-        ("pi_of_nobody", purchase, 0, 1_000_000), (payment_of(gateway, second), None, 1_000_000, 0),
+        ("pi_of_nobody", purchase, 0, 1_000_000), (gateway.payment_of(second), None, 1_000_000, 0),
     }  # fmt: skip
 
 
@@ -182,6 +177,25 @@ def test_a_refund_during_a_run_waits_for_it_and_is_refused_if_it_was_delivered(g
     assert asking.returncode == (0 if state == "refunded" else 1)
     assert answers == [200 if state == "spent" else 409]
     assert len(gateway.stripe.objects("refund")) == (state == "refunded")
+
+
+def test_what_stripe_will_not_refund_is_booked_as_given_back_by_hand(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    gateway.stripe.fault("error", status=400, path="/v1/refunds", method="POST", times=None)
+    first = command(gateway.settings, "refund", bought.session_id, "--otherwise")
+    assert (first.returncode, said(first)["given"]) == (1, False)  # Stripe was not asked yet
+    refused = command(gateway.settings, "refund", bought.session_id)
+    assert (refused.returncode, said(refused)["state"]) == (1, "ready")
+    would = said(command(gateway.settings, "refund", bought.session_id, "--otherwise", "--dry-run"))
+    assert (would["given"], would["said"].split(" booked")[0]) == (True, "1.00 usd would be")
+    assert gateway.collect(bought.session_id) == bought.token
+    done = command(gateway.settings, "refund", bought.session_id, "--otherwise", "--reason", "by bank transfer")
+    assert (done.returncode, said(done)["ref"]) == (0, gateway.purchase_id(bought))
+    assert '"event": "given_otherwise"' in done.stderr
+    assert "by bank transfer" in done.stderr
+    problem(gateway.simulate(BALL, bought.token), 410, "token_revoked")
+    gateway.stripe.clear_faults()
+    assert command(gateway.settings, "reconcile").returncode == 0
 
 
 def test_a_backup_made_while_serving_is_restored_by_copying_it_back(house: House, tmp_path: Path) -> None:

@@ -19,28 +19,14 @@ def gateway(open_gateway: Start) -> Gateway:
     return open_gateway()
 
 
-def payment_of(gateway: Gateway, bought: Bought) -> str:
-    session = next(s for s in gateway.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
-    return str(session["payment_intent"])
-
-
-def state_of(gateway: Gateway, bought: Bought) -> str:
-    return str(gateway.rows("SELECT state FROM token WHERE id = ?", gateway.purchase_id(bought))[0]["state"])
-
-
-def balances(gateway: Gateway) -> dict[str, int]:
-    found = gateway.rows("SELECT acct, amount FROM balance WHERE amount <> 0")
-    return {row["acct"].split(":")[0]: row["amount"] for row in found}
-
-
 def test_a_charge_that_was_disputed_and_won_cannot_be_refunded_and_stays_spendable(gateway: Gateway) -> None:
     bought = gateway.buy()
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
     gateway.stripe.close_dispute(dispute["id"], "won")
     gateway.later(MONTH)
     gateway.reconcile()
     assert gateway.rows("SELECT state, error FROM outbox") == [{"state": "failed", "error": "charge_disputed"}]
-    assert state_of(gateway, bought) == "ready"
+    assert gateway.token_state(bought) == "ready"
     assert "1 failed refunds" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
     gateway.reconcile()  # not ordered a second time
     assert len(gateway.rows("SELECT id FROM outbox")) == 1
@@ -51,38 +37,36 @@ def test_a_dispute_that_nobody_told_of_voids_the_order_that_meets_it(gateway: Ga
     bought = gateway.buy()
     gateway.stripe.script(drop=True, times=None)
     gateway.stripe.fault("error", path="/v1/events", times=1)  # nor is it found in the list
-    gateway.stripe.dispute(payment_of(gateway, bought))
+    gateway.stripe.dispute(gateway.payment_of(bought))
     gateway.later(MONTH)
     gateway.reconcile()
-    assert state_of(gateway, bought) == "frozen"
+    assert gateway.token_state(bought) == "frozen"
     assert gateway.rows("SELECT state, error FROM outbox") == [{"state": "dead", "error": "void"}]
-    assert balances(gateway) == {}
+    assert gateway.balances() == {}
 
 
 def test_of_a_part_that_was_disputed_and_won_nothing_is_said_to_be_spendable(gateway: Gateway) -> None:
     bought = gateway.buy()
     gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)  # the rest waits to go back
-    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
-    assert state_of(gateway, bought) == "refunding"
-    dispute = gateway.stripe.dispute(payment_of(gateway, bought))
-    assert state_of(gateway, bought) == "frozen"
+    gateway.stripe.refund(gateway.payment_of(bought), amount=40)
+    assert gateway.token_state(bought) == "refunding"
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
+    assert gateway.token_state(bought) == "frozen"
     gateway.stripe.close_dispute(dispute["id"], "won")
-    assert state_of(gateway, bought) == "revoked"
-    assert balances(gateway) == {"stripe": -600_000, "unmatched": 600_000}
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {"stripe": -600_000, "unmatched": 600_000}
     assert "unmatched" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
 
 
 def test_two_refunds_in_parts_that_both_fail_leave_the_money_to_a_person(gateway: Gateway) -> None:
     bought = gateway.buy()
-    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    gateway.stripe.refund(gateway.payment_of(bought), amount=40)
     gateway.reconcile()  # the rest goes back at our order
-    assert state_of(gateway, bought) == "refunded"
+    assert gateway.token_state(bought) == "refunded"
     for refund in gateway.stripe.objects("refund"):
         gateway.stripe.fail_refund(refund["id"])
-    assert state_of(gateway, bought) == "revoked"
-    assert balances(gateway)["stripe"] == -1_000_000
-    found = gateway.rows("SELECT amount FROM balance WHERE acct LIKE 'unmatched:%' ORDER BY amount")
-    assert [row["amount"] for row in found] == [400_000, 600_000]
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {"stripe": -1_000_000, "unmatched": 1_000_000}
     problem(gateway.simulate(BALL, bought.token), 410, "token_revoked")
 
 
@@ -104,15 +88,15 @@ def test_an_order_is_sent_again_under_the_same_key(gateway: Gateway) -> None:
 def test_a_part_that_comes_back_while_the_rest_is_on_its_way_waits_for_a_person(gateway: Gateway) -> None:
     bought = gateway.buy()
     gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)
-    gateway.stripe.refund(payment_of(gateway, bought), amount=40)
+    gateway.stripe.refund(gateway.payment_of(bought), amount=40)
     gateway.stripe.fail_refund(gateway.stripe.objects("refund")[0]["id"])
-    assert state_of(gateway, bought) == "refunding"
+    assert gateway.token_state(bought) == "refunding"
     assert gateway.violations() == []
     gateway.stripe.clear_faults()
     gateway.later(3600)
     gateway.reconcile()
-    assert state_of(gateway, bought) == "refunded"
-    assert balances(gateway) == {"stripe": -400_000, "unmatched": 400_000}
+    assert gateway.token_state(bought) == "refunded"
+    assert gateway.balances() == {"stripe": -400_000, "unmatched": 400_000}
 
 
 def test_a_refund_in_the_dashboard_while_the_run_fails_leaves_nothing_to_spend(gateway: Gateway) -> None:
@@ -120,15 +104,15 @@ def test_a_refund_in_the_dashboard_while_the_run_fails_leaves_nothing_to_spend(g
     bought = gateway.buy(body)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(gateway.simulate, body, bought.token)
-        until(lambda: state_of(gateway, bought) == "held", "the hold")
-        gateway.stripe.refund(payment_of(gateway, bought))
-        assert balances(gateway) == {"stripe": -1_000_000, "held": 1_000_000}  # it waits for the run's end
+        until(lambda: gateway.token_state(bought) == "held", "the hold")
+        gateway.stripe.refund(gateway.payment_of(bought))
+        assert gateway.balances() == {"stripe": -1_000_000, "held": 1_000_000}  # it waits for the run's end
         gateway.call(cancel_runs)
         running.result()
     gateway.later(3600)
     gateway.reconcile()
-    assert state_of(gateway, bought) == "revoked"
-    assert balances(gateway) == {}
+    assert gateway.token_state(bought) == "revoked"
+    assert gateway.balances() == {}
 
 
 async def cancel_runs(services: Services) -> None:
@@ -155,9 +139,9 @@ def pay_another_session(gateway: Gateway, bought: Bought, **changes: str) -> str
 def test_second_money_for_one_purchase_is_booked_apart_and_goes_back(gateway: Gateway) -> None:
     bought = gateway.buy()
     pay_another_session(gateway, bought)
-    assert balances(gateway) == {"stripe": -2_000_000, "token": 1_000_000, "unmatched": 1_000_000}
+    assert gateway.balances() == {"stripe": -2_000_000, "token": 1_000_000, "unmatched": 1_000_000}
     gateway.reconcile()
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
     assert gateway.simulate(BALL, bought.token).status_code == 200
 
 
@@ -171,7 +155,7 @@ def test_a_payment_link_that_names_a_purchase_is_none_of_our_business(gateway: G
         pay_another_session(gateway, purchase, **{"metadata[purchase]": "another"})
     gateway.ask_again()
     assert gateway.status(unpaid["session_id"]).json()["status"] == "pending"
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
     assert gateway.rows("SELECT id FROM outbox") == []
 
 
@@ -180,7 +164,7 @@ def doubled(gateway: Gateway) -> str:
     """The payment intent of second money for one purchase, whose refund Stripe does not take for now."""
     gateway.stripe.fault("error", path="/v1/refunds", method="POST", times=None)
     session = pay_another_session(gateway, gateway.buy())
-    return payment_of(gateway, Bought({}, session, "", ""))
+    return gateway.payment_of(Bought({}, session, "", ""))
 
 
 def later(gateway: Gateway) -> None:
@@ -194,18 +178,18 @@ def test_unmatched_money_that_is_refunded_in_the_dashboard_is_booked_and_the_res
     gateway: Gateway, doubled: str, cents: int
 ) -> None:
     gateway.stripe.refund(doubled, amount=cents)
-    assert balances(gateway).get("unmatched", 0) == 1_000_000 - cents * 10_000
+    assert gateway.balances().get("unmatched", 0) == 1_000_000 - cents * 10_000
     later(gateway)
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
 
 
 @pytest.mark.parametrize(("end", "left"), [("won", 1_000_000), ("lost", 0)])
 def test_unmatched_money_that_is_disputed_is_booked(gateway: Gateway, doubled: str, end: str, left: int) -> None:
     dispute = gateway.stripe.dispute(doubled)
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
     gateway.stripe.close_dispute(dispute["id"], end)
     later(gateway)  # Stripe refuses to refund what was disputed, so a person must look
-    assert balances(gateway).get("unmatched", 0) == left
+    assert gateway.balances().get("unmatched", 0) == left
     assert ("failed refunds" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]) == (end == "won")
 
 
@@ -214,6 +198,6 @@ def test_a_refund_of_unmatched_money_that_fails_in_the_dashboard_is_ordered_by_u
 ) -> None:
     gateway.stripe.refund(doubled)
     gateway.stripe.fail_refund(gateway.stripe.objects("refund")[0]["id"])
-    assert balances(gateway)["unmatched"] == 1_000_000
+    assert gateway.balances()["unmatched"] == 1_000_000
     later(gateway)
-    assert balances(gateway) == {"stripe": -1_000_000, "token": 1_000_000}
+    assert gateway.balances() == {"stripe": -1_000_000, "token": 1_000_000}
