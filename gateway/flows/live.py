@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.domain.runs import RunPlan, RunState
 from gateway.errors import RunCancelled, RunFinished
 from gateway.simulation.places import Place
+from gateway.simulation.results import Stored
 from gateway.store.records import Run
 
 if TYPE_CHECKING:  # which holds them
@@ -26,6 +27,7 @@ class LiveRun:
     begun: asyncio.Event = field(default_factory=asyncio.Event)  # its row is there, its value held
     over: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
+    stored: Stored | None = None  # once it is captured
     _running: "asyncio.Task[Any] | None" = None
 
     def progress(self) -> dict[str, Any]:
@@ -36,6 +38,11 @@ class LiveRun:
         reached = said if start <= said <= stop else None  # whatever the model's process says
         fraction = None if reached is None else (reached - start) / (stop - start)
         return {"status": "running", "model_time": reached, "fraction": fraction}
+
+    def seconds(self) -> float:
+        """For how long its process has been there."""
+        begun = self.place.begun if self.place is not None else None
+        return 0.0 if begun is None else time.perf_counter() - begun
 
     def cancel(self) -> None:
         """Its process is killed, wherever it is; no effect once the result is there."""
@@ -58,8 +65,7 @@ class LiveRun:
                 raise
             self._running.uncancel()
             error = RunCancelled()
-            if self.place is not None and self.place.begun is not None:
-                error.cpu_seconds = time.perf_counter() - self.place.begun  # at most: a run has one thread
+            error.cpu_seconds = self.seconds()  # at most: a run has one thread
             raise error from None
         finally:
             self._running = None

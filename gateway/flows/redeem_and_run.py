@@ -31,6 +31,7 @@ from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
+from gateway.simulation.results import Stored
 from gateway.simulation.runner import Outcome
 from gateway.store.money import Ending, NewRun, Refused
 from gateway.store.records import Run
@@ -43,10 +44,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that succeeded, now or before: `replayed` under its Idempotency-Key. Still running if nobody waits."""
+    """A run that succeeded, just now with what was `stored`, or before: `replayed` under its Idempotency-Key. It still
+    runs if nobody waits."""
 
     run: Run
     replayed: bool
+    stored: Stored | None = None
 
 
 async def redeem_and_run(
@@ -80,11 +83,13 @@ async def redeem_and_run(
 
     async def hold() -> None:
         livemode, now = services.settings.livemode, services.now()
-        await services.store.hold(run, token_id=token.id, generation=token.generation, livemode=livemode, now=now)
-        payment_event(services, PaymentEvent.HELD, purchase=token.id, run=run.id)
+        await services.store.hold(
+            run, token_id=token.id, generation=token.generation, currency=purchase.currency, livemode=livemode, now=now
+        )
+        payment_event(services, PaymentEvent.HELD, purchase=token.id, run=run.id, fmu_id=run.fmu_id)
 
     try:
-        return Finished(await _start(services, run, LiveRun(plan, who), hold, paid=True, wait=wait), replayed=False)
+        return await _start(services, run, LiveRun(plan, who), hold, paid=True, wait=wait)
     except Refused:
         # Somebody was faster between our look and our hold: look again.
         if (replayed := _replay(services, payer, idem_key, plan)) is not None:
@@ -105,13 +110,12 @@ async def run_free(
         services, plan, payer=account_id, account_id=account_id, idem_key=idem_key if account_id else None, price=0
     )
 
-    def start() -> Awaitable[None]:
-        return services.store.start_free_run(run, now=services.now())
+    async def start() -> None:
+        await services.store.start_free_run(run, now=services.now())
+        log.info("free_run_started", run=run.id, payer=run.payer, fmu_id=run.fmu_id)
 
     try:
-        live, paid = LiveRun(plan, who), services.checkout is None
-        started = await _start(services, run, live, start, paid=paid, wait=wait)
-        return Finished(started, replayed=False)
+        return await _start(services, run, LiveRun(plan, who), start, paid=services.checkout is None, wait=wait)
     except Refused:
         if account_id and (replayed := _replay(services, account_id, idem_key, plan)) is not None:
             return replayed
@@ -165,7 +169,7 @@ def _new_run(
 
 async def _start(
     services: Services, run: NewRun, live: LiveRun, begin: Callable[[], Awaitable[None]], *, paid: bool, wait: bool
-) -> Run:
+) -> Finished:
     """Reserve a place, `begin` (the hold), then run. In a task of its own: a client that hangs up stops waiting, not
     the run."""
     if services.draining:
@@ -178,7 +182,6 @@ async def _start(
             with services.runner.reserve(paid) as live.place:
                 await begin()
                 live.begun.set()
-                log.info("run_started", run=run.id, payer=run.payer, fmu_id=run.fmu_id, price=run.price)
                 return await _execute(services, run, live)
         finally:
             services.running.pop(run.id, None)
@@ -195,8 +198,8 @@ async def _start(
         await live.begun.wait()
         begun = services.store.run(run.id)
         if begun is not None:  # else it was refused, and the task says why
-            return begun
-    return await asyncio.shield(task)
+            return Finished(begun, replayed=False)
+    return Finished(await asyncio.shield(task), replayed=False, stored=live.stored)
 
 
 def _check_released(services: Services, who: str) -> None:
@@ -217,26 +220,22 @@ async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
                 await place.turn()
             with services.meter.runs_now():
                 outcome = await services.runner.run(plan, directory_of(services, plan.model), place)
-        header = _header(plan, outcome)
-        await asyncio.to_thread(services.results.write, run.id, header, outcome.result)
-        result_sha256 = outcome.result.sha256
+        stored = Stored(_header(plan, outcome), outcome.result)
+        await asyncio.to_thread(services.results.write, run.id, stored.header, stored.result)
     except RunFailed as error:
         services.released.spend(live.who, error.cpu_seconds)
-        raise await _release(services, run, error, "model", error.cpu_seconds) from None
+        raise await _release(services, run, live, error) from None
     except OSError as error:
         log.error("result_not_stored", run=run.id, error=str(error))
-        raise await _release(services, run, StorageFull(), "gateway", 0.0) from error
+        raise await _release(services, run, live, StorageFull()) from error
     except BaseException as error:
         # Also a cancellation by our own shutdown: whatever it was, the value goes back before anything else.
         if not isinstance(error, asyncio.CancelledError):
             log.exception("run_broke", run=run.id)
-        released = await _release(services, run, InternalError(), "gateway", 0.0)
+        released = await _release(services, run, live, InternalError())
         raise (error if isinstance(error, asyncio.CancelledError) else released) from None
-    ending = Ending(
-        result_sha256=result_sha256,
-        cpu_ms=round(outcome.cpu_seconds * 1000),
-        wall_ms=round(outcome.wall_seconds * 1000),
-    )
+    cpu_ms, wall_ms = round(outcome.cpu_seconds * 1000), round(outcome.wall_seconds * 1000)
+    ending = Ending(outcome.result.sha256, cpu_ms=cpu_ms, wall_ms=wall_ms)
     try:
         finished = await services.store.finish_run(run.id, ending, now=services.now())
     except GatewayError as error:
@@ -246,6 +245,7 @@ async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
     if finished is None:
         raise InternalError(run_url=run_url(services, run.id))
     tell_run_ended(services, finished, "succeeded", outcome.cpu_seconds)
+    live.stored = stored
     return finished
 
 
@@ -263,10 +263,10 @@ def tell_run_ended(services: Services, run: Run, outcome: str, cpu_seconds: floa
         payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=run.token_id)
 
 
-async def _release(
-    services: Services, run: NewRun, error: GatewayError, fault: str, cpu_seconds: float
-) -> GatewayError:
-    ending = Ending(fault=fault, code=error.code, detail=error.detail, cpu_ms=round(cpu_seconds * 1000))
+async def _release(services: Services, run: NewRun, live: LiveRun, error: GatewayError) -> GatewayError:
+    fault, cpu_seconds = ("model", error.cpu_seconds) if isinstance(error, RunFailed) else ("gateway", 0.0)
+    cpu_ms, wall_ms = round(cpu_seconds * 1000), round(live.seconds() * 1000)
+    ending = Ending(fault=fault, code=error.code, detail=error.detail, cpu_ms=cpu_ms, wall_ms=wall_ms)
     try:
         released = await services.store.finish_run(run.id, ending, now=services.now())
         if released is not None:

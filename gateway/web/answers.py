@@ -69,9 +69,11 @@ async def read_result(services: Services, run: Run) -> Stored:
     return stored
 
 
-async def result_response(services: Services, run: Run, media_type: str, *, replayed: bool = False) -> Response:
-    """A succeeded run in the form asked for."""
-    stored = await read_result(services, run)
+async def result_response(
+    services: Services, run: Run, media_type: str, *, stored: Stored | None = None, replayed: bool = False
+) -> Response:
+    """A succeeded run in the form asked for; `stored` by who has just stored it."""
+    stored = stored or await read_result(services, run)
     body = run_body(services, run, stored)
     if stored.result.rows * len(stored.result.columns) <= INLINE_VALUES and media_type == JSON:
         raw = encode(media_type, body, stored.result)

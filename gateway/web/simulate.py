@@ -84,7 +84,7 @@ class Simulate:
             tell(scope, services.released, who)
         run, replayed = finished.run, finished.replayed
         response = (
-            await result_response(services, run, media_type, replayed=replayed)
+            await result_response(services, run, media_type, stored=finished.stored, replayed=replayed)
             if wait or replayed
             else accepted_response(services, run)
         )

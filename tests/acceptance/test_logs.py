@@ -53,4 +53,4 @@ def test_the_log_of_whole_purchases_holds_no_secret(serve: Callable[[], Served])
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     routes = {line["route"] for line in lines if line["event"] == "request"}
     assert {"/simulate", "/payments/checkout/{session_id}", "/checkout/{quote}", "-"} <= routes
-    assert {"checkout_opened", "run_started", "captured"} <= {line["event"] for line in lines}
+    assert {"checkout_opened", "held", "captured"} <= {line["event"] for line in lines}
