@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -178,7 +179,7 @@ def configure_logging() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             TRACEBACKS,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(lambda event, **options: orjson.dumps(event, **options).decode()),
             mask_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
