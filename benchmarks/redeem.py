@@ -98,7 +98,7 @@ async def ours(path: Path, trace: list[str] | None = None) -> Any:
 
     async def operation(token: str, run_id: str) -> None:
         run = replace(RUN, id=run_id, payer=token)
-        await writer(money.hold, run, token_id=token, generation=1, livemode=False, now=NOW)
+        await writer(money.hold, run, token_id=token, generation=1, currency="usd", livemode=False, now=NOW)
         await writer(money.finish_run, run_id, SUCCESS, now=NOW)
 
     try:
@@ -114,31 +114,28 @@ async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
     queries: Any = aiosql.from_path(connection.HERE / "queries.sql", "aiosqlite")
     db = await aiosqlite.connect(path, isolation_level=None)
     db.row_factory = aiosqlite.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in connection.PRAGMAS + connection.WRITING_PRAGMAS:
         await db.execute(f"PRAGMA {pragma}")
     if trace is not None:
         await db.set_trace_callback(trace.append)
     lock = asyncio.Lock()
 
     async def book(kind: str, token: str, run: str, debit: str, credit: str, pending: str | None) -> None:
-        row = await queries.append_transfer(
+        assert await queries.append_transfer(
             db, id=f"{kind}:{run}", debit=debit, credit=credit, amount=AMOUNT, currency="usd", kind=kind,
             pending_id=pending, ref=token, now=NOW,
         )  # fmt: skip
-        assert row is not None
         await queries.debit(db, acct=debit, amount=AMOUNT)
         await queries.credit(db, acct=credit, amount=AMOUNT)
 
     async def hold(token: str, run: str) -> None:
-        row = await queries.hold_token(
-            db, id=token, run_id=run, generation=1, fmu_sha256=SHA, livemode=0, now=NOW
-        )  # fmt: skip
-        assert row is not None
+        assert await queries.hold_token(
+            db, id=token, run_id=run, generation=1, amount=AMOUNT, currency="usd", fmu_sha256=SHA, livemode=0, now=NOW
+        )
         await queries.start_run(
             db, id=run, payer=token, account_id=None, idem_key=None, digest=RUN.digest, source="token", token_id=token,
             fmu_id=RUN.fmu_id, fmu_sha256=SHA, price=AMOUNT, keep_until=RUN.keep_until, now=NOW,
         )  # fmt: skip
-        await queries.purchase(db, id=token)
         await book("hold", token, run, f"token:{token}", f"held:{run}", None)
 
     async def capture(token: str, run: str) -> None:
@@ -147,7 +144,7 @@ async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
             now=NOW,
         )  # fmt: skip
         assert row is not None
-        await queries.settle_token(db, id=token, state="spent", run_id=run)
+        assert await queries.settle_token(db, id=token, state="spent", run_id=run)
         await queries.purchase(db, id=token)
         await book("capture", token, run, f"held:{run}", "revenue:test:usd", f"hold:{run}")
 

@@ -25,6 +25,12 @@ HERE = Path(__file__).parent
 BATCH = 256  # operations per transaction; more would make the first one wait for longer than an fsync takes
 BUSY_TIMEOUT_MS = 5000  # another process (backup, doctor) holds the database only in short transactions
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+PRAGMAS = ("foreign_keys=ON",)
+WRITING_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a commit that was answered survives a power cut
+    "temp_store=MEMORY",  # what a savepoint would restore: in a file, each page of it cost two system calls
+)
 
 
 class Direct(SQLite3Adapter):
@@ -53,10 +59,8 @@ def connect(path: Path, *, readonly: bool = False) -> Database:
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     db.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    db.execute("PRAGMA foreign_keys=ON")
-    if not readonly:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")  # a commit that was answered survives a power cut
+    for pragma in PRAGMAS if readonly else PRAGMAS + WRITING_PRAGMAS:
+        db.execute(f"PRAGMA {pragma}")
     return db
 
 

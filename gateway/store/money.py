@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.domain import ledger, purchases
 from gateway.domain.ledger import Transfer
+from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token, TokenState
 from gateway.store.connection import Database, queries
@@ -46,7 +47,7 @@ class Ending:
 
 def book(db: Database, transfer: Transfer, now: int) -> None:
     """Append a transfer and move both balances. Refused when it was booked before: then its cause happened twice."""
-    written = queries.append_transfer(
+    if not queries.append_transfer(
         db,
         id=transfer.id,
         debit=transfer.debit,
@@ -57,8 +58,7 @@ def book(db: Database, transfer: Transfer, now: int) -> None:
         pending_id=transfer.pending_id,
         ref=transfer.ref,
         now=now,
-    )
-    if written is None:
+    ):
         raise Refused(f"{transfer.id} was booked before")
     if not queries.debit(db, acct=transfer.debit, amount=transfer.amount):
         queries.open_balance(db, acct=transfer.debit)
@@ -122,21 +122,23 @@ def next_generation(db: Database, purchase_id: str, *, expires_at: int, now: int
     return token_of(queries.token(db, id=purchase_id))
 
 
-def hold(db: Database, run: NewRun, *, token_id: str, generation: int, livemode: bool, now: int) -> None:
-    """TX1: the token is held, the run begins, the value moves. Refused if the token is not ready for exactly this."""
-    row = queries.hold_token(
+def hold(db: Database, run: NewRun, *, token_id: str, generation: int, currency: str, livemode: bool, now: int) -> None:
+    """TX1: the token is held, the run begins, the value moves. Refused if the token is not ready for exactly this: the
+    model, the price (micros of `currency`) and the mode that it was paid for."""
+    if not queries.hold_token(
         db,
         id=token_id,
         run_id=run.id,
         generation=generation,
+        amount=run.price,
+        currency=currency,
         fmu_sha256=run.fmu_sha256,
         livemode=int(livemode),
         now=now,
-    )
-    if row is None:
+    ):
         raise Refused("the token cannot be held")
     start_run(db, run, token_id=token_id, now=now)
-    book(db, ledger.hold(purchase_of(queries.purchase(db, id=token_id)), run.id), now)
+    book(db, ledger.hold(token_id, run.id, Money(run.price, currency)), now)
 
 
 def start_run(db: Database, run: NewRun, *, token_id: str | None, now: int) -> None:
@@ -181,7 +183,7 @@ def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | 
     run = run_of(row)
     if run.token_id is not None:
         state = TokenState.SPENT if succeeded else TokenState.READY
-        if queries.settle_token(db, id=run.token_id, state=state, run_id=run_id if succeeded else None) is None:
+        if not queries.settle_token(db, id=run.token_id, state=state, run_id=run_id if succeeded else None):
             raise Refused(f"{run_id} is running, but its token is not held")
         purchase = purchase_of(queries.purchase(db, id=run.token_id))
         book(db, (ledger.capture if succeeded else ledger.release)(purchase, run_id), now)

@@ -70,12 +70,12 @@ SELECT * FROM token WHERE id = :id;
 UPDATE token SET generation = generation + 1, expires_at = :expires_at
  WHERE id = :id AND state = 'ready' AND expires_at <= :now RETURNING *;
 
--- name: hold_token(id, run_id, generation, fmu_sha256, livemode, now)^
--- The one statement that decides a race: only one UPDATE finds the token ready, alive, and bought for this model.
+-- name: hold_token(id, run_id, generation, amount, currency, fmu_sha256, livemode, now)!
+-- The one statement that decides a race: only one UPDATE finds the token ready, alive, and bought for just this.
 UPDATE token SET state = 'held', run_id = :run_id
  WHERE id = :id AND state = 'ready' AND generation = :generation AND expires_at > :now
-   AND EXISTS (SELECT 1 FROM purchase p WHERE p.id = token.purchase_id AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode)
-RETURNING *;
+   AND EXISTS (SELECT 1 FROM purchase p WHERE p.id = token.purchase_id AND p.amount = :amount AND p.currency = :currency
+                 AND p.fmu_sha256 = :fmu_sha256 AND p.livemode = :livemode);
 
 -- name: wish_refund(id, reason)^
 -- No row: the token is not held (any more). The first reason stays.
@@ -84,9 +84,9 @@ UPDATE token SET refund_reason = COALESCE(refund_reason, :reason) WHERE id = :id
 -- name: forget_refund_wish(id)!
 UPDATE token SET refund_reason = NULL WHERE id = :id;
 
--- name: settle_token(id, state, run_id)^
+-- name: settle_token(id, state, run_id)!
 -- After a run: spent keeps the run's id, ready forgets it.
-UPDATE token SET state = :state, run_id = :run_id WHERE id = :id AND state = 'held' RETURNING id;
+UPDATE token SET state = :state, run_id = :run_id WHERE id = :id AND state = 'held';
 
 -- name: move_token(id, state, from_states)^
 UPDATE token SET state = :state WHERE id = :id AND state IN (SELECT value FROM json_each(:from_states)) RETURNING id;
@@ -156,11 +156,11 @@ INSERT INTO pay_answer(payer, idem_key, digest, purchase_id, at) VALUES (:payer,
 -- name: running_runs()
 SELECT id FROM run WHERE state = 'running' ORDER BY started_at;
 
--- name: append_transfer(id, debit, credit, amount, currency, kind, pending_id, ref, now)^
+-- name: append_transfer(id, debit, credit, amount, currency, kind, pending_id, ref, now)!
 -- Repeating a cause is harmless: its natural key is taken. No row: it was booked before.
 INSERT INTO transfer(id, debit, credit, amount, currency, kind, pending_id, ref, at)
 VALUES (:id, :debit, :credit, :amount, :currency, :kind, :pending_id, :ref, :now)
-ON CONFLICT (id) DO NOTHING RETURNING id;
+ON CONFLICT (id) DO NOTHING;
 
 -- name: transfer(id)^
 SELECT * FROM transfer WHERE id = :id;

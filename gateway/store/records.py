@@ -1,12 +1,17 @@
 """Records: a database row as the frozen noun it stands for."""
 
 import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
 
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.runs import RunState
 from gateway.domain.tokens import Token, TokenState
+
+N = TypeVar("N")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +88,21 @@ class PayAnswer:
     purchase_id: str
 
 
-def purchase_of(row: sqlite3.Row) -> Purchase:
-    return Purchase(**{**dict(row), "state": PurchaseState(row["state"])})
+def _reader(noun: Callable[..., N], fields: Iterable[str], state: type[StrEnum]) -> Callable[[sqlite3.Row], N]:
+    """By position, since by name it takes as long as the SELECT: the fields stand in the order of the columns."""
+    at = list(fields).index("state")
+
+    def of(row: sqlite3.Row) -> N:
+        values = list(row)
+        values[at] = state(values[at])
+        return noun(*values)
+
+    return of
 
 
-def token_of(row: sqlite3.Row) -> Token:
-    return Token(**{**dict(row), "state": TokenState(row["state"])})
-
-
-def run_of(row: sqlite3.Row) -> Run:
-    return Run(**{**dict(row), "state": RunState(row["state"])})
+purchase_of = _reader(Purchase, Purchase.__dataclass_fields__, PurchaseState)
+token_of = _reader(Token, Token.__dataclass_fields__, TokenState)
+run_of = _reader(Run, Run.__dataclass_fields__, RunState)
 
 
 def upload_of(row: sqlite3.Row) -> Upload:

@@ -188,8 +188,8 @@ class Store:
     async def next_generation(self, purchase_id: str, *, expires_at: int, now: int) -> Token:
         return await self.write(money.next_generation, purchase_id, expires_at=expires_at, now=now)
 
-    async def hold(self, run: NewRun, *, token_id: str, generation: int, livemode: bool, now: int) -> None:
-        await self.write(money.hold, run, token_id=token_id, generation=generation, livemode=livemode, now=now)
+    async def hold(self, run: NewRun, **asked: Any) -> None:
+        await self.write(money.hold, run, **asked)
 
     async def start_free_run(self, run: NewRun, *, now: int) -> None:
         await self.write(money.start_run, run, token_id=None, now=now)

@@ -136,7 +136,8 @@ def begin_by_hand(gateway: Gateway, purchase: str) -> str:
     model = services.library.models["msl:BouncingBall"]
     plan = plan_run(SimulateBody(**BALL), model, services.limits)
     run = NewRun("run_" + "0" * 32, purchase, None, None, plan.digest, model.fmu_id, model.sha256, 10**6, 2**40)
-    gateway.call(lambda s: s.store.hold(run, token_id=purchase, generation=1, livemode=False, now=s.now()))
+    asked = {"token_id": purchase, "generation": 1, "currency": "usd", "livemode": False}
+    gateway.call(lambda s: s.store.hold(run, **asked, now=s.now()))
     return run.id
 
 

@@ -52,7 +52,7 @@ def new_run(run_id: str = "run_1", payer: str = "pur_1", **changes: Any) -> NewR
 
 
 def hold(db: Database, run_id: str = "run_1", purchase_id: str = "pur_1", **changes: Any) -> None:
-    """`changes` are of what is asked for: generation, livemode, now, or of the run."""
-    asked = {name: changes.pop(name) for name in ("generation", "livemode", "now") if name in changes}
-    run = new_run(run_id, purchase_id, **changes)
-    money.hold(db, run, token_id=purchase_id, **{"generation": 1, "livemode": False, "now": 3, **asked})
+    """`changes` are of what is asked for: generation, currency, livemode, now, or of the run."""
+    asked = {"generation": 1, "currency": "usd", "livemode": False, "now": 3}
+    asked |= {name: changes.pop(name) for name in asked if name in changes}
+    money.hold(db, new_run(run_id, **{"payer": purchase_id, **changes}), token_id=purchase_id, **asked)

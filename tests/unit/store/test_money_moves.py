@@ -1,7 +1,7 @@
 """The operations that move money: each whole or not at all, each at most once."""
 
 import pytest
-from books import FAILURE, SUCCESS, begin, fields, hold, new_run, pay, settle
+from books import AMOUNT, FAILURE, SUCCESS, begin, fields, hold, pay, settle
 
 from gateway.domain.purchases import PurchaseState
 from gateway.domain.tokens import TokenState
@@ -69,9 +69,15 @@ def test_a_webhook_that_was_faster_than_the_answer_stands(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"generation": 2}, {"generation": 0}, {"livemode": True}, {"now": 102}, {"fmu_sha256": "another"}],
-    ids=["next generation", "earlier generation", "other mode", "past its expiry", "another model"],
-)
+    [
+        {"generation": 2}, {"generation": 0}, {"livemode": True}, {"now": 102}, {"fmu_sha256": "another"},
+        {"price": AMOUNT - 1}, {"currency": "eur"},
+    ],
+    ids=[
+        "next generation", "earlier generation", "other mode", "past its expiry", "another model",
+        "another price", "another currency",
+    ],
+)  # fmt: skip
 def test_a_token_is_held_only_for_exactly_what_it_is(db: Database, wrong: dict[str, object]) -> None:
     pay(db)
     with pytest.raises(Refused):
@@ -112,14 +118,13 @@ def test_a_run_ends_once(db: Database) -> None:
 def test_a_failed_run_frees_its_idempotency_key_and_a_running_one_holds_it(db: Database) -> None:
     for name in ("pur_1", "pur_2"):
         pay(db, name)
-    run = new_run("run_1", "acc", idem_key="k")
-    money.hold(db, run, token_id="pur_1", generation=1, livemode=False, now=3)
+    hold(db, "run_1", "pur_1", payer="acc", idem_key="k")
     db.execute("SAVEPOINT second")
     with pytest.raises(Refused):
-        money.hold(db, new_run("run_2", "acc", idem_key="k"), token_id="pur_2", generation=1, livemode=False, now=3)
+        hold(db, "run_2", "pur_2", payer="acc", idem_key="k")
     db.execute("ROLLBACK TO second")
     money.finish_run(db, "run_1", FAILURE, now=4)
-    money.hold(db, new_run("run_2", "acc", idem_key="k"), token_id="pur_2", generation=1, livemode=False, now=5)
+    hold(db, "run_2", "pur_2", payer="acc", idem_key="k", now=5)
 
 
 def test_the_next_generation_comes_only_after_the_expiry_of_a_ready_token(db: Database) -> None:
