@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.uploads [--rounds 5] [--only bad|large] [--each]
 
-Each file goes through the intake, in a thread as the gateway does it, and through POST /fmus of a gateway in a process
-of its own, whose ticker tells how long its event loop was held meanwhile; beside it, so that the machine's part is
+Each file goes through the intake, and through POST /fmus of a gateway in a process of its own (timed from the last byte
+that was sent), whose ticker tells how long its event loop was held meanwhile; beside it, so that the machine's part is
 seen, what the loop waited when nothing was asked of it. Then some large FMUs that are right. Issue 4: refused within
 50 ms, aim 5; the loop never held longer than 20 ms.
 """
@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
@@ -55,6 +56,7 @@ def serve(folder: str, port: int, pipe: Connection) -> None:
     import uvloop
 
     from gateway.app import create_app
+    from gateway.serving import settle
     from gateway.settings import Settings
 
     settings = Settings(
@@ -67,7 +69,8 @@ def serve(folder: str, port: int, pipe: Connection) -> None:
         fmu_gateway_db_path=f"{folder}/gateway.sqlite3",
     )
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False, http="httptools"))
+    how: dict[str, Any] = {"log_level": "warning", "access_log": False, "http": "httptools", "lifespan": "off"}
+    server = uvicorn.Server(uvicorn.Config(app, port=port, **how))
 
     async def answer(ticker: Ticker) -> None:
         while True:
@@ -82,7 +85,9 @@ def serve(folder: str, port: int, pipe: Connection) -> None:
     async def main() -> None:
         ticker = Ticker()
         answering = asyncio.create_task(answer(ticker))
-        await server.serve()
+        async with app.router.lifespan_context(app):
+            settle()
+            await server.serve()
         await answering
         ticker.task.cancel()
 
@@ -97,10 +102,12 @@ class Client:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
         self._key = json.loads(self._ask("POST", "/keys", b"")[1])["api_key"]
 
-    def _ask(self, method: str, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+    def _ask(self, method: str, path: str, body: bytes, **headers: str) -> tuple[int, bytes, float]:
+        """Status, body, and the milliseconds that both took after the last byte was sent."""
         self._http.request(method, path, body, headers)
+        begun = time.perf_counter()
         answer = self._http.getresponse()
-        return answer.status, answer.read()
+        return answer.status, answer.read(), (time.perf_counter() - begun) * 1e3
 
     def held(self) -> float:
         """Since it was last asked, ms."""
@@ -108,10 +115,8 @@ class Client:
         return float(self._pipe.recv())
 
     def upload(self, raw: bytes) -> tuple[str, float]:
-        """The code that it is refused with, and the milliseconds until then."""
-        begun = time.perf_counter()
-        status, answer = self._ask("POST", "/fmus", raw, **{"X-API-Key": self._key})
-        took = (time.perf_counter() - begun) * 1e3
+        """The code that it is refused with, and the milliseconds until then, from the last byte on."""
+        status, answer, took = self._ask("POST", "/fmus", raw, **{"X-API-Key": self._key})
         said = json.loads(answer)
         return str(said.get("code", status)), took
 

@@ -129,7 +129,7 @@ class Uploads:
         with self._files:
             if not directory.is_dir():
                 intake.unpack(self._folder / f"{sha256}.fmu", directory)
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError), description.no_collection():
                 return _from_lines(self._kept(sha256).read_text().splitlines())
             model = description.read(directory, sha256, sha256)
             self._keep_description(model)
@@ -186,11 +186,10 @@ class Uploads:
 
 def _from_lines(lines: list[str]) -> Model:
     """Of _keep_description. Any of many errors if it is not what these versions would keep."""
-    with description.no_collection():
-        saved, *variables = map(json.loads, lines)
-        if saved["versions"] != _versions():
-            raise ValueError("kept by another version")
-        return description.from_json(saved["model"] | {"variables": {v["name"]: v for v in variables}})
+    saved, *variables = map(json.loads, lines)
+    if saved["versions"] != _versions():
+        raise ValueError("kept by another version")
+    return description.from_json(saved["model"] | {"variables": {v["name"]: v for v in variables}})
 
 
 def _inspect(file: Path, directory: Path, sha256: str) -> tuple[Model, Report]:

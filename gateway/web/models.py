@@ -22,7 +22,7 @@ from gateway.web.requests import identify, read_headers
 from gateway.web.simulate import find_model
 
 CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
-INLINE_VARIABLES = 500  # listing more takes over a millisecond, which belongs in a thread
+INLINE_VARIABLES = 500  # listing or counting more takes over a millisecond, which belongs in a thread
 
 
 async def library(request: Request) -> Response:
@@ -40,7 +40,7 @@ async def model(request: Request) -> Response:
     services, found = await _find(request)
     if found.account_id is not None:
         return await report_response(request, found.account_id, found.sha256)
-    return JsonResponse(_details(services, found))
+    return JsonResponse(await _details(services, found))
 
 
 async def report_response(request: Request, account_id: str, sha256: str, status_code: int = 200) -> Response:
@@ -51,7 +51,7 @@ async def report_response(request: Request, account_id: str, sha256: str, status
         raise ModelNotFound("This upload is gone.")
     report = Report.from_json(upload.report)
     url = f"{services.settings.base_url}/fmus/{sha256}"
-    body = _details(services, found) | {
+    body = await _details(services, found) | {
         "platforms": report.platforms,
         "missing_libraries": report.missing_libraries,
         "warnings": report.warnings,
@@ -68,15 +68,20 @@ async def report_response(request: Request, account_id: str, sha256: str, status
     return JsonResponse(body, status_code=status_code, headers=headers)
 
 
-def _details(services: Services, found: Model) -> dict[str, Any]:
+async def _details(services: Services, found: Model) -> dict[str, Any]:
+    if len(found.variables) <= INLINE_VARIABLES:
+        return _summary(services, found) | _interface(found)
+    return _summary(services, found) | await asyncio.to_thread(_interface, found)
+
+
+def _interface(found: Model) -> dict[str, Any]:
     counts = Counter(v.causality for v in found.variables.values())
-    more = {
+    return {
         "fmi_types": found.kinds,
         "inputs": found.inputs,
         "outputs": found.outputs,
         "variable_counts": {causality: counts[causality] for causality in CAUSALITIES if counts[causality]},
     }
-    return _summary(services, found) | more
 
 
 async def variables(request: Request) -> Response:

@@ -25,6 +25,7 @@ from gateway.web.requests import identify, read_headers
 
 RECEIVED_AT_ONCE = 4  # files on their way in; each may be MAX_UPLOAD_MB beyond what is counted yet
 MEGABYTE = 1 << 20
+DAY = 24 * 3600  # s
 
 
 async def upload(request: Request) -> Response:
@@ -40,7 +41,7 @@ async def upload(request: Request) -> Response:
         raise SandboxMissing(
             f"This machine cannot confine a stranger's model: {'; '.join(services.runner.missing)}."[:500]
         )
-    _within_day(request, account_id)
+    await _within_day(request, account_id)
     room = settings.uploads_total_mb * MEGABYTE - await services.store.fmu_bytes()
     if room <= 0:
         raise UploadsFull()
@@ -80,10 +81,17 @@ def _account(services: Services, request: Request, what: str) -> str:
     return account_id
 
 
-def _within_day(request: Request, account_id: str) -> None:
+async def _within_day(request: Request, account_id: str) -> None:
+    """Every attempt counts, in memory: a refused one costs us as much as one that is taken. Those that were taken are
+    counted in the database as well, so that neither a restart nor a bucket that refills all day makes more of them."""
+    services: Services = request.app.state.services
     rate = request.app.state.rates.uploads
+    most = services.settings.uploads_per_day
     seconds = rate.wait(account_id)
+    if most and not seconds:
+        taken = [upload.uploaded_at for upload in await services.store.fmus_of(account_id)][-most:]
+        seconds = max(0, taken[0] + DAY - services.now()) if len(taken) == most else 0
     tell(request.scope, rate, account_id)
     if seconds:
-        detail = f"An account may upload {rate.per:g} files a day."
+        detail = f"An account may upload {most} files a day."
         raise RateLimited(detail, retry_after=math.ceil(seconds))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from harness import PATIENCE, Gateway, at_once, problem, until
+from harness import PATIENCE, Gateway, House, at_once, change, problem, until
 from uploading import bring, described, files_of, fmu, kept, linked, send, zipped
 
 Open = Callable[..., Gateway]
@@ -81,6 +81,22 @@ def test_an_account_uploads_so_often_a_day(open_gateway: Open) -> None:
     problem(answer, 429, "rate_limited")
     assert 0 < int(answer.headers["retry-after"]) <= DAY
     problem(send(gateway.account(), b"x"), 422, "not_an_archive")
+
+
+def test_what_an_account_uploaded_today_counts_behind_a_restart_too(house: House) -> None:
+    with house.gateway(uploads_per_day=2) as gateway:
+        buyer = gateway.account()
+        for tag in ("first", "second"):
+            bring(buyer, fmu(tag=tag))
+        key = buyer.key
+    with house.gateway(uploads_per_day=2) as gateway:
+        buyer = gateway.another(key)
+        answer = send(buyer, fmu(tag="third"))
+        problem(answer, 429, "rate_limited")
+        assert DAY - 600 < int(answer.headers["retry-after"]) <= DAY
+        bring(gateway.account(), fmu(tag="third"))
+        change(gateway.settings.database_path, "UPDATE fmu SET uploaded_at = uploaded_at - ?", DAY)
+        bring(buyer, fmu(tag="third"))
 
 
 def test_all_uploads_together_take_so_much_space(open_gateway: Open) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Gateway, House, change, problem
+from harness import Gateway, House, at_once, change, problem
 from uploading import TAG, bring, described, fmu, kept, send
 
 from gateway.settings import SHIPPED_MODELS
@@ -228,6 +228,23 @@ def test_what_was_unpacked_is_made_again_and_a_lost_file_gives_the_money_back(ho
         gateway.reconcile()
         assert buyer.simulate({"fmu_id": here}, buyer.buy({"fmu_id": here}).token).status_code == 200
         problem(buyer.simulate({"fmu_id": lost}, bought.token), 410, "model_withdrawn")
+
+
+def test_several_accounts_of_one_file_may_ask_for_it_at_once_where_it_must_be_made_again(house: House) -> None:
+    raw = fmu()
+    sha256, keys = hashlib.sha256(raw).hexdigest(), []
+    with house.gateway() as gateway:
+        for buyer in [gateway.account() for _ in range(8)]:
+            assert bring(buyer, raw)["fmu_id"] == sha256
+            keys.append(buyer.key)
+    folder = house.folder / "uploads"
+    shutil.rmtree(folder / sha256)
+    (folder / f"{sha256}.json").unlink()
+    with house.gateway() as gateway:
+        buyers = [gateway.another(key) for key in keys]
+        answers = at_once(len(buyers), lambda i: buyers[i].get(f"/fmus/{sha256}"))
+        assert [answer.status_code for answer in answers] == [200] * len(buyers)
+        assert kept(gateway) == sorted([sha256, f"{sha256}.fmu", f"{sha256}.json"])
 
 
 def test_the_landing_page_says_how_where_uploads_are_taken(gateway: Gateway, open_gateway: Open) -> None:
