@@ -9,7 +9,9 @@ an idle loop and the best of all rounds: only what stays in every round is ours 
 import argparse
 import asyncio
 import contextlib
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ import uvloop
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
 
+from harness import Gateway, House  # noqa: E402
 from hostile import BOMBS, FAULTS, LOADING, OWN, SLOW, Corpus  # noqa: E402
 
 from gateway.errors import RunFailed  # noqa: E402
@@ -30,9 +33,20 @@ from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.plot import plot_svg  # noqa: E402
 from gateway.simulation.results import ARROW, CSV, JSON, PARQUET, ResultFiles, encode  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
+from gateway.web.runs import FORMS  # noqa: E402
+from stripe_stub.testing import LocalStripe  # noqa: E402
 
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 TICK = 0.001
+# A buyer in a process of its own; says which run it got, and its token.
+FETCH = """
+import re, sys, urllib.request
+url, token, body = sys.argv[1:]
+headers = {"authorization": f"Bearer {token}"} if token else {"content-type": "application/json"}
+with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, headers)) as answer:
+    said = answer.read()
+    print(answer.headers["run-id"], *re.findall('"run_token":"([^"]*)', str(said[:4000])))
+"""
 
 
 class Ticker:
@@ -81,10 +95,6 @@ async def main(rows: int, rounds: int) -> None:
             with contextlib.suppress(RunFailed), corpus.runner.reserve(paid=True) as place:
                 await corpus.runner.run(*made[fault], place)
 
-        async def one_by_one(faults: list[str]) -> None:
-            for fault in faults:
-                await hostile(fault)
-
         kept: dict[str, Any] = {}
 
         async def run() -> None:
@@ -103,7 +113,7 @@ async def main(rows: int, rounds: int) -> None:
         activities: dict[str, Callable[[], Awaitable[Any]]] = {
             "nothing": lambda: asyncio.sleep(1.0),
             f"hostile models, {len(steps)} faults in a step": lambda: asyncio.gather(*map(hostile, steps)),
-            f"hostile models, {len(loads)} faults on loading": lambda: one_by_one(loads),
+            f"hostile models, {len(loads)} faults on loading": lambda: asyncio.gather(*map(hostile, loads)),
             "run": run,
             "write": lambda: asyncio.to_thread(files.write, "x", {}, result()),
             "read": in_thread(files.read, "x"),
@@ -117,11 +127,41 @@ async def main(rows: int, rounds: int) -> None:
                 found[name].append(await ticker.during(work))
         print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores; {rows} rows, {len(plan.outputs) + 1} columns")
         print(f"{'worst wait of the loop, ms':44} {'best round':>10} {'worst':>8} {'took':>8}")
-        for name, measured in found.items():
+        http = await asyncio.to_thread(over_http, folder, rows, rounds)
+        for name, measured in {**found, **http}.items():
             worst, took = zip(*measured, strict=True)
             print(f"{name:44} {min(worst):10.1f} {max(worst):8.1f} {min(took):8.0f}")
         await corpus.close()
         await runner.close()
+
+
+def over_http(folder: Path, rows: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """What the loop of a whole gateway waits while one buyer runs the model and takes the result in every form."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with LocalStripe() as stripe, House(folder / "house", SHIPPED, folder, stripe).gateway() as gateway:
+        model = gateway.services.library.models["msl:VanDerPol"]  # free, in this house
+        span = model.experiment.stop_time - model.experiment.start_time
+        body = json.dumps({"fmu_id": model.fmu_id, "step": span / (rows - 1)})
+        for _ in range(rounds):
+            worst, (run, token) = _fetch(gateway, f"{gateway.url}/simulate", "", body)
+            found.setdefault("POST /simulate, JSON", []).append(worst)
+            for form in FORMS:
+                worst, _ = _fetch(gateway, f"{gateway.url}/runs/{run}/result.{form}", token, "")
+                found.setdefault(f"GET result.{form}", []).append(worst)
+    return found
+
+
+def _fetch(gateway: Gateway, url: str, token: str, body: str) -> tuple[tuple[float, float], list[str]]:
+    said: list[str] = []
+
+    def buy() -> None:
+        command = [sys.executable, "-c", FETCH, url, token, body]
+        said.extend(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+    async def watched(_: object) -> tuple[float, float]:
+        return await Ticker().during(lambda: asyncio.to_thread(buy))
+
+    return gateway.call(watched), said
 
 
 if __name__ == "__main__":

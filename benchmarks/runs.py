@@ -37,7 +37,21 @@ from stripe_stub.testing import LocalStripe  # noqa: E402
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 MISBEHAVING = ROOT / "tests" / "data" / "fmus"
 TIMEOUT = 60.0  # seconds; of the runner that measures speed
+PAUSE = 0.02  # seconds between two runs, where one buyer's answer is measured: others' processes are ready by then
 PAID = "BouncingBall"
+# A buyer in a process of its own: for every token that comes in, a paid call over one connection, and its seconds.
+BUYER = """
+import http.client, json, sys, time
+buyer = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+body = json.dumps({"fmu_id": sys.argv[2]})
+for token in sys.stdin:
+    headers = {"authorization": f"Bearer {token.strip()}", "content-type": "application/json"}
+    begun = time.perf_counter()
+    buyer.request("POST", "/simulate", body, headers)
+    answer = buyer.getresponse()
+    answer.read()
+    print(time.perf_counter() - begun if answer.status == 200 else answer.status, flush=True)
+"""
 
 
 async def timed(work: Callable[[], Awaitable[object]], into: list[float]) -> None:
@@ -140,10 +154,10 @@ def paid_call(folder: Path, rounds: int) -> tuple[float, float]:
         with house.gateway() as gateway:
             model = gateway.services.library.models[f"msl:{PAID}"]
             plan = trial(model)
-            body = {"fmu_id": model.fmu_id}
-            tokens = [gateway.buy(body).token for _ in range(rounds)]
+            tokens = [gateway.buy({"fmu_id": model.fmu_id}).token for _ in range(rounds)]
             calls: list[float] = []
             runs: list[float] = []
+            command = [sys.executable, "-c", BUYER, str(gateway.services.settings.port), model.fmu_id]
 
             async def alone(services: Services) -> None:
                 async def run() -> None:
@@ -152,13 +166,16 @@ def paid_call(folder: Path, rounds: int) -> tuple[float, float]:
 
                 await timed(run, runs)
 
-            gateway.call(alone)
-            runs.clear()
-            for token in tokens:
-                begun = time.perf_counter()
-                assert gateway.simulate(body, token).status_code == 200
-                calls.append(time.perf_counter() - begun)
-                gateway.call(alone)
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as buyer:
+                assert buyer.stdin
+                assert buyer.stdout
+                for token in tokens:
+                    print(token, file=buyer.stdin, flush=True)
+                    calls.append(float(buyer.stdout.readline()))
+                    assert calls[-1] < 200, "a call failed"
+                    time.sleep(PAUSE)
+                    gateway.call(alone)
+                    time.sleep(PAUSE)
     return statistics.median(calls), statistics.median(runs)
 
 
