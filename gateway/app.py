@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -65,10 +66,11 @@ def create_app(settings: Settings) -> Starlette:
             app.state.services = services
             app.state.rates = Rates.of(settings)
             app.state.offers = Offers(services)
-            app.state.plots = {}
+            app.state.plots, app.state.passed = {}, {}
             yield
 
     gateway = Gateway(routes=ROUTES, lifespan=lifespan)
+    gateway.state = SimpleNamespace()  # type: ignore[assignment]  # Starlette's own looks every name up in Python
     # Its redirects lead wherever the Host header says, with the session id or quote that stands in the path.
     gateway.router.redirect_slashes = False
     return gateway
@@ -79,7 +81,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Every part of a running gateway, closed again in the reverse order."""
     configure_logging()
     async with contextlib.AsyncExitStack() as stack:
-        # Zygotes first: they must inherit neither the database nor a key.
+        # The forkserver first: it, and so every zygote, must inherit neither the database nor a key.
         runner = Runner(
             parallel=settings.parallel_runs,
             queued=settings.queued_runs,
