@@ -150,7 +150,7 @@ MUTANTS = (
            "if error.http_status == 400 and (error.code is None or error.code in FINAL_REFUSALS):", "if False:",
            f"{GATEWAY}/test_refused_refunds.py"),
     Mutant("set-apart-for-ever", "what was set apart ends with its refund in the dashboard", "gateway/store/returns.py",
-           "source = unmatched_account(purchase_id) if amount <= apart else None", "source = None",
+           "        found = min(amount, left + apart)\n", "        found = 0\n",
            f"{GATEWAY}/test_money_set_apart.py"),
     Mutant("paid-by-hand-and-spendable", "what a person gave back by hand buys nothing", "gateway/store/otherwise.py",
            "            move_token(db, ref, TokenState.REVOKED)\n", "            pass\n",

@@ -36,9 +36,13 @@ SELECT 'I7', r.id, r.state FROM run r JOIN transfer h ON h.id='hold:'||r.id LEFT
 SELECT 'I7b', r.id FROM run r LEFT JOIN transfer h ON h.id='hold:'||r.id LEFT JOIN purchase p ON p.id=r.token_id
  WHERE r.source<>'free' AND (h.id IS NULL OR h.amount<>p.amount OR r.price<>p.amount OR r.fmu_sha256<>p.fmu_sha256);
 
--- I8 never more given back than was paid
-SELECT 'I8', ref FROM transfer WHERE kind IN('pay','refund','clawback','restore','loss') GROUP BY ref
-HAVING SUM(CASE WHEN kind IN('pay','restore') THEN amount ELSE -amount END)<0;
+-- I8 Stripe never gave more of a payment back than came with it
+SELECT 'I8', ref FROM transfer WHERE debit LIKE 'stripe:%' OR credit LIKE 'stripe:%' GROUP BY ref
+HAVING SUM(CASE WHEN debit LIKE 'stripe:%' THEN amount ELSE -amount END)<0;
+
+-- I8b what comes and goes back does so at Stripe, but for what a person gave back by hand
+SELECT 'I8b', id FROM transfer WHERE kind IN('pay','refund','clawback','restore','loss')
+   AND debit NOT LIKE 'stripe:%' AND credit NOT LIKE 'stripe:%' AND id NOT LIKE 'otherwise:%';
 
 -- I9 no refund only on paper: every refund booked has its order in the outbox
 SELECT 'I9', t.id FROM transfer t LEFT JOIN outbox o ON o.kind='refund' AND o.ref=t.ref WHERE t.kind='refund' AND o.id IS NULL;

@@ -125,6 +125,7 @@ def refund_failed(db: Database, refund_id: str, *, now: int) -> bool:
     if row is None:  # unmatched money: what we ordered waits for a person now, the rest is ordered back
         return _restore_unmatched(db, order or taken, refund_id, again=order is None, now=now)
     purchase = purchase_of(row)
+    _restore_loss(db, purchase, refund_id, now)
     if order is None and taken["kind"] == ledger.TransferKind.LOSS:
         return _restore(db, purchase, refund_id, amount, to=ledger.outside(purchase).account("loss"), now=now)
     rest_goes_back = _state(db, ref) is TokenState.REFUNDING  # Stripe may have carried that out by now
@@ -151,13 +152,15 @@ def take_back(db: Database, purchase_id: str, cause: str, amount: int, *, disput
         raise Refused("the token is held")
     left, apart = balance(db, token_account(purchase_id)), balance(db, unmatched_account(purchase_id))
     if amount > left:
-        if left and amount <= left + apart:  # of both: all of it is set apart first, to be taken as one
+        if left:  # all that there is was taken: set apart first, it is taken as one
             queries.void_orders(db, ref=purchase_id)
             move_token(db, purchase_id, TokenState.REVOKED)
             _set_apart(db, purchase, f"{cause}:rest", left, now)
-            left, apart = 0, left + apart
-        source = unmatched_account(purchase_id) if amount <= apart else None
-        book(db, ledger.taken(purchase, cause, amount, source=source), now)
+        found = min(amount, left + apart)
+        if found:
+            book(db, ledger.taken(purchase, cause, found, source=unmatched_account(purchase_id)), now)
+        if amount > found:
+            book(db, ledger.taken(purchase, f"{cause}:loss" if found else cause, amount - found, source=None), now)
         return True
     book(db, ledger.taken(purchase, cause, amount, source=token_account(purchase_id)), now)
     queries.void_orders(db, ref=purchase_id)
@@ -219,6 +222,7 @@ def dispute_won(db: Database, purchase_id: str, dispute_id: str, *, now: int) ->
     if taken is None or queries.transfer(db, id=f"restore:{dispute_id}") is not None:
         return False
     purchase = purchase_of(queries.purchase(db, id=purchase_id))
+    _restore_loss(db, purchase, dispute_id, now)
     if taken["kind"] == ledger.TransferKind.LOSS:
         to = ledger.outside(purchase).account("loss")
     else:
@@ -242,6 +246,13 @@ def _set_apart(db: Database, purchase: Purchase, cause: str, amount: int, now: i
     """From the token to where a person must look at it; by way of Stripe, where it is all the time."""
     book(db, ledger.taken(purchase, cause, amount, source=token_account(purchase.id)), now)
     _restore(db, purchase, cause, amount, to=unmatched_account(purchase.id), now=now)
+
+
+def _restore_loss(db: Database, purchase: Purchase, cause: str, now: int) -> None:
+    """What `cause` had taken beyond what there was."""
+    lost = queries.transfer(db, id=f"back:{cause}:loss")
+    if lost is not None:
+        _restore(db, purchase, lost["id"].removeprefix("back:"), lost["amount"], to=lost["debit"], now=now)
 
 
 def _restore(db: Database, purchase: Purchase, cause: str, amount: int, *, to: str, now: int) -> bool:

@@ -24,6 +24,7 @@ CORRUPTIONS = {
     "I7": "UPDATE transfer SET kind = 'release' WHERE id = 'capture:run_spent'",
     "I7b": "UPDATE run SET fmu_sha256 = 'another' WHERE id = 'run_spent'",
     "I8": "UPDATE transfer SET amount = amount + 1 WHERE kind = 'refund'",
+    "I8b": "UPDATE transfer SET credit = 'revenue:test:usd' WHERE kind = 'refund'",
     "I9": "DELETE FROM outbox WHERE ref = 'refunded'",
     "I10": "UPDATE outbox SET state = 'dead' WHERE ref = 'cs_other'",
     "I11": "UPDATE outbox SET state = 'dead' WHERE ref = 'refunding'",
