@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 # A paid run in flight may take its whole deadline; its result is then stored, which takes a moment more.
-SWITCH_SECONDS = 0.0005
 STOP_MARGIN = 5  # seconds
+SWITCH_SECONDS = 0.0005  # after which a thread that computes lets others in
 
 
 def read_settings(**flags: Any) -> Settings | list[str]:
