@@ -4,9 +4,13 @@ RANDOM_BYTES = 12
 
 
 def new_id(prefix: str, now: int, random: bytes) -> str:
+    return text_id(prefix, new_raw_id(now, random))
+
+
+def new_raw_id(now: int, random: bytes) -> bytes:
     """`now` in epoch seconds and RANDOM_BYTES. What is made together lies together in the database's trees, so that
     storing many writes few pages."""
-    return text_id(prefix, now.to_bytes(4, "big") + random)
+    return now.to_bytes(4, "big") + random
 
 
 def text_id(prefix: str, raw: bytes) -> str:

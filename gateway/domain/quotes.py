@@ -51,6 +51,19 @@ class Quote:
         return self.sign(statements)[1]
 
 
+class Blank:
+    """The quotes of one model at one price, packed but for what each has of its own."""
+
+    def __init__(self, fmu_sha256: str, price: Money, *, livemode: bool):
+        packed = Quote(text_id("pur", bytes(16)), None, fmu_sha256, price, livemode, 0).pack()
+        self._head, self._terms = packed[:2], packed[34:-4]
+
+    def pack(self, purchase: bytes, account_id: str | None, expires_at: int) -> bytes:
+        """What Quote.pack gives for the same; `purchase` is the sixteen bytes of its id."""
+        account = raw_id(account_id) if account_id else NO_ACCOUNT
+        return b"".join((self._head, purchase, account, self._terms, expires_at.to_bytes(4, "big")))
+
+
 def read_quote(statements: Statements, kind: Kind, text: str) -> Quote | None:
     """The quote behind a checkout code (Kind.OPEN) or session id (Kind.CLAIM), ended or not; None if it is not ours."""
     payload = statements.read(kind, text)

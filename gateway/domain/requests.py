@@ -132,8 +132,8 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     _check_times(start, stop, step)
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
-    recorded = {*outputs, *(kpi.variable for kpi in kpis)} if kpis else outputs
-    _check_size(start, stop, step, model.column_count(recorded), limits)
+    more = {kpi.variable for kpi in kpis}.difference(outputs) if kpis else ()  # each a scalar, so one column
+    _check_size(start, stop, step, model.column_count(outputs) + len(more), limits)
     return RunPlan(
         model=model,
         start_time=start,

@@ -27,8 +27,13 @@ def new_quote(services: Services, model: Model, account_id: str | None) -> Quote
         fmu_sha256=model.sha256,
         price=price,
         livemode=services.settings.livemode,
-        expires_at=services.now() + services.settings.pending_session_ttl_minutes * 60,
+        expires_at=quote_end(services, services.now()),
     )
+
+
+def quote_end(services: Services, now: int) -> int:
+    """When a quote made at `now` ends; epoch seconds."""
+    return now + services.settings.pending_session_ttl_minutes * 60
 
 
 async def open_checkout(

@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,13 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
-from gateway.web.problems import send_problem
+from gateway.web.problems import PROBLEM, send_problem
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 FOR_PAGES = ((b"content-security-policy", b"default-src 'self'"), (b"referrer-policy", b"no-referrer"))
+OFFER = ((b"content-type", PROBLEM), (b"cache-control", b"no-store"))
 QUIET = frozenset({402})  # unpaid quotes are counted, not logged: nothing happened
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+# An ASGI application that may also return the JSON of a 402 instead of sending it: on the way of every other answer,
+# adding our headers costs as much as a signature.
+Direct = Callable[[Scope, Receive, Send], Awaitable[bytes | None]]
 
 log = structlog.get_logger()
 
@@ -35,7 +40,7 @@ class Edge:
     """The layer around the router. `templates` maps an endpoint to its route, since paths carry secrets; `direct` maps
     (method, path) to the endpoints that need no router."""
 
-    def __init__(self, router: ASGIApp, templates: Mapping[Any, str], direct: Mapping[tuple[str, str], ASGIApp]):
+    def __init__(self, router: ASGIApp, templates: Mapping[Any, str], direct: Mapping[tuple[str, str], Direct]):
         self._router = router
         self._templates = templates
         self._direct = direct
@@ -68,7 +73,12 @@ class Edge:
                 await self._router(scope, receive, send_with_headers)
             else:  # it sets the request id itself, if it comes to anything that writes a log
                 scope["endpoint"] = endpoint
-                await endpoint(scope, receive, send_with_headers)
+                offer = await endpoint(scope, receive, send_with_headers)
+                if offer is not None:
+                    status = 402
+                    length = (b"content-length", b"%d" % len(offer))
+                    await send({"type": "http.response.start", "status": 402, "headers": [*OFFER, length, *extra]})
+                    await send({"type": "http.response.body", "body": offer})
         except Exception as error:
             if not isinstance(error, GatewayError | HTTPException):
                 REQUEST_ID.set(request_id)

@@ -3,20 +3,30 @@
 Strangers ask for nothing as often as for a quote, so this answer is worth a form: docs/decisions/0011-fast-quotes.md.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.domain.ids import RANDOM_BYTES, new_raw_id
 from gateway.domain.models import Model
 from gateway.domain.money import Money
+from gateway.domain.quotes import Blank
+from gateway.domain.statements import Kind
 from gateway.errors import PaymentRequired
-from gateway.flows.open_checkout import new_quote
+from gateway.flows.open_checkout import new_quote, quote_end
 from gateway.flows.services import Services
-from gateway.payments.challenge import Signed, offer, sign
+from gateway.payments.challenge import Signed, iso, offer, sign
 from gateway.web.problems import problem_body
 
-FIELDS = tuple(name.encode() for name in Signed._fields)
 MARKS = Signed("\1", "\2", "\3")  # JSON escapes these, and nothing else in a 402 contains them
+SIGNED_AS = (Kind.CLAIM, Kind.OPEN)  # session id, checkout code
+
+
+class Form(NamedTuple):
+    """The 402 of one model at one price."""
+
+    blank: Blank
+    text: str  # its JSON, with %(field)s where a quote's own fields go
 
 
 class Offers:
@@ -24,7 +34,7 @@ class Offers:
 
     def __init__(self, services: Services):
         self._services = services
-        self._forms: dict[tuple[str, int], bytes] = {}
+        self._forms: dict[tuple[str, int], Form] = {}
 
     def fields(self, model: Model, account_id: str | None) -> dict[str, Any]:
         """A fresh quote as the members of a problem."""
@@ -33,21 +43,26 @@ class Offers:
         return offer(model.fmu_id, quote.price, sign(quote, services.statements), services.settings.base_url)
 
     def payment_required(self, model: Model, price: Money, account_id: str | None) -> bytes:
-        """A fresh quote as the JSON of the plain 402. Nothing is stored and nobody is called for it."""
+        """A fresh quote at a price above zero, as the JSON of the plain 402. Nothing is stored, nobody is called."""
         form = self._forms.get((model.fmu_id, price.micros))
         if form is None:
             form = self._forms[model.fmu_id, price.micros] = self._print(model, price)
-        signed = sign(new_quote(self._services, model, account_id), self._services.statements)
-        return form % dict(zip(FIELDS, map(str.encode, signed), strict=True))
+        services = self._services
+        now = services.now()
+        end = quote_end(services, now)
+        payload = form.blank.pack(new_raw_id(now, services.random_bytes(RANDOM_BYTES)), account_id, end)
+        session_id, checkout_code = services.statements.sign(payload, *SIGNED_AS)
+        services.meter.quotes += 1
+        own = {"session_id": session_id, "checkout_code": checkout_code, "expires_at": iso(end)}
+        return (form.text % own).encode()
 
-    def _print(self, model: Model, price: Money) -> bytes:
-        """The JSON with %(field)b where a quote's own fields go."""
+    def _print(self, model: Model, price: Money) -> Form:
         settings = self._services.settings
         problem = PaymentRequired(price_text(model, price), **offer(model.fmu_id, price, MARKS, settings.base_url))
-        form = orjson.dumps(problem_body(problem, settings)).replace(b"%", b"%%")
-        for mark, field in zip(MARKS, FIELDS, strict=True):
-            form = form.replace(orjson.dumps(mark)[1:-1], b"%%(%b)b" % field)
-        return form
+        text = orjson.dumps(problem_body(problem, settings)).decode().replace("%", "%%")
+        for mark, field in zip(MARKS, Signed._fields, strict=True):
+            text = text.replace(orjson.dumps(mark).decode()[1:-1], f"%({field})s")
+        return Form(Blank(model.sha256, price, livemode=settings.livemode), text)
 
 
 def price_text(model: Model, price: Money) -> str:

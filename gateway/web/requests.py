@@ -96,7 +96,7 @@ def wants_no_wait(headers: Mapping[bytes, str]) -> bool:
 
 def negotiate(accept: str | None) -> str:
     """The media type of a result: the acceptable one with the highest q, the first of equals. NotAcceptable if none."""
-    if not accept:
+    if not accept or accept == "*/*":  # as most clients say it
         return JSON
     best, best_q = None, 0.0
     for part in accept.split(","):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
@@ -20,7 +21,6 @@ from gateway.web.answers import JsonResponse, accepted_response, result_response
 from gateway.web.edge import REQUEST_ID
 from gateway.web.limits import Rates, tell, within
 from gateway.web.offers import price_text
-from gateway.web.problems import PROBLEM, send_bytes
 from gateway.web.requests import (
     Sender,
     client_address,
@@ -33,28 +33,35 @@ from gateway.web.requests import (
 )
 
 YES, NO = ("1", "true", ""), ("0", "false")
+REMEMBERED = 1000  # requests that passed: 1 MB of usual ones, 9 MB of the longest, measured
+REMEMBERED_BYTES = 500  # of a body that is remembered; a usual one has 80
+
+
+class Asked(NamedTuple):
+    """A request that passed every check: what it says, of which model, and what would be run."""
+
+    body: SimulateBody
+    model: Model
+    plan: RunPlan
 
 
 class Simulate:
     """The endpoint. Its refusals are raised and become problems at the edge like all others; only the plain 402, which
-    is no refusal but the offer, is sent from here."""
+    is no refusal but the offer, is returned, for the edge to send."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
         state = scope["app"].state
         services: Services = state.services
         headers = read_headers(scope)
         media_type = negotiate(headers.get(b"accept"))
         key = idempotency_key(headers)
         sender = identify(services, headers)
-        body = parse(SimulateBody, await read_body(receive, services.settings.max_body_kib * 1024))
-        assert isinstance(body, SimulateBody)
+        raw = await read_body(receive, services.settings.max_body_kib * 1024)
+        body, model, plan = state.passed.get(raw) or await _check(scope, raw, sender)
         token = _token(body, sender)
         if token is not None:
             REQUEST_ID.set(scope["request_id"])  # not for an unpaid quote, which logs nothing
         quote_only = _quote_only(scope["query_string"]) if scope["query_string"] else False
-        found = services.library.get(body.fmu_id)
-        model = found or await find_model(services, body.fmu_id, sender.account_id, token)
-        plan = await _plan(services, body, model)
         price = services.price_of(model)
         enough = body.max_price is None or _is_enough(body.max_price, price)
         if price.micros and (token is None or quote_only or body.quote_only):
@@ -62,11 +69,11 @@ class Simulate:
             if not enough:
                 detail = f"{price_text(model, price)} max_price is {body.max_price}."
                 raise PriceAboveMax(detail, **state.offers.fields(model, sender.account_id))
-            await send_bytes(send, 402, PROBLEM, state.offers.payment_required(model, price, sender.account_id))
-            return
+            offer: bytes = state.offers.payment_required(model, price, sender.account_id)
+            return offer
         if quote_only or body.quote_only:
             await _free_quote(model, price)(scope, receive, send)
-            return
+            return None
         address = client_address(scope, headers, services.settings.trusted_proxies)
         who, wait = sender.account_id or address, not wants_no_wait(headers)
         try:
@@ -89,6 +96,30 @@ class Simulate:
             else accepted_response(services, run)
         )
         await response(scope, receive, send)
+        return None
+
+
+async def _check(scope: Scope, raw: bytes, sender: Sender) -> Asked:
+    """Whatever can be found wrong for free is found here.
+
+    What passed is remembered by its bytes, since they come again: with the token, at the latest. The same bytes pass
+    again because a model of the library stays as it is for as long as the gateway runs. Not remembered are what only
+    one account may see, and tokens.
+    """
+    state = scope["app"].state
+    services: Services = state.services
+    body = parse(SimulateBody, raw)
+    model = services.library.get(body.fmu_id)
+    if model is None:
+        REQUEST_ID.set(scope["request_id"])  # it may withdraw a model, which is logged
+        model = await find_model(services, body.fmu_id, sender.account_id, _token(body, sender))
+        return Asked(body, model, await _plan(services, body, model))
+    asked = Asked(body, model, await _plan(services, body, model))
+    if len(raw) <= REMEMBERED_BYTES and body.payment_token is None:
+        if len(state.passed) >= REMEMBERED:
+            del state.passed[next(iter(state.passed))]  # the one that has been there longest
+        state.passed[raw] = asked
+    return asked
 
 
 async def _plan(services: Services, body: SimulateBody, model: Model) -> RunPlan:
@@ -120,6 +151,8 @@ async def find_model(services: Services, fmu_id: str, account_id: str | None, to
 
 
 def _token(body: SimulateBody, sender: Sender) -> str | None:
+    if not sender.bearers:
+        return body.payment_token
     given = {*sender.bearers, body.payment_token} - {None}
     if len(given) > 1:
         raise InvalidRequest("Two different tokens were sent; a run takes one.", field="payment_token")

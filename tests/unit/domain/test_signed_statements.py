@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.ids import text_id
+from gateway.domain.ids import raw_id, text_id
 from gateway.domain.money import Money
-from gateway.domain.quotes import Quote, read_quote
+from gateway.domain.quotes import Blank, Quote, read_quote
 from gateway.domain.statements import PREFIX, Kind, Statements
 from gateway.domain.tokens import read_token, sign_token
 
@@ -95,6 +95,12 @@ def test_a_quote_says_the_same_in_both_its_forms(quote: Quote) -> None:
     assert read_quote(OURS, Kind.CLAIM, checkout_code) is None
     assert read_quote(OURS, Kind.OPEN, session_id) is None
     assert len(session_id) <= 400  # what POST /pay takes
+
+
+@given(QUOTES)
+def test_a_blank_that_is_filled_in_is_the_quote(quote: Quote) -> None:
+    blank = Blank(quote.fmu_sha256, quote.price, livemode=quote.livemode)
+    assert blank.pack(raw_id(quote.purchase_id), quote.account_id, quote.expires_at) == quote.pack()
 
 
 @given(st.binary(min_size=16, max_size=16), st.integers(1, 2**32 - 1))
