@@ -164,16 +164,7 @@ def run(
 
     Where a token or a key of the caller's makes repeating safe, it goes on for PATIENCE seconds.
     """
-    headers = {}
-    body = request.as_json()
-    if payment_token:
-        idempotency_key = idempotency_key or request.idempotency_key(payment_token)
-        body["payment_token"] = payment_token
-    if idempotency_key:
-        headers["Idempotency-Key"] = idempotency_key
-    call = Call("POST", "/simulate", json=body, headers=headers, answer_within=answer_within)
-    patience = PATIENCE if idempotency_key else 0.0
-    answer = yield from _persist(call, payment_token, patience, now)
+    answer = yield from _simulate(request, payment_token, idempotency_key, now, answer_within)
     return _read(RunResult, _object(answer))
 
 
@@ -202,6 +193,16 @@ def create_key(email: str | None, name: str | None) -> Exchange[NewKey]:
 
 def revoke_key(key_id: str) -> Exchange[None]:
     yield from _ask(Call("DELETE", f"/keys/{_part(key_id)}"))
+
+
+def _simulate(
+    request: RunRequest, token: str | None, key: str | None, now: Clock, answer_within: float, **headers: str
+) -> Exchange[Answer]:
+    body = {**request.as_json(), **({"payment_token": token} if token else {})}
+    key = key or (request.idempotency_key(token) if token else None)
+    named = {**headers, **({"Idempotency-Key": key} if key else {})}
+    call = Call("POST", "/simulate", json=body, headers=named, answer_within=answer_within)
+    return (yield from _persist(call, token, PATIENCE if key else 0.0, now))
 
 
 def _ask(call: Call) -> Exchange[Answer]:

@@ -16,9 +16,9 @@ from gateway.client.exchanges import (
     _bearing,
     _object,
     _part,
-    _persist,
     _read,
     _refusal,
+    _simulate,
     result,
 )
 from gateway.client.values import Malformed, RunRequest, RunResult, _Read
@@ -55,15 +55,8 @@ def begin(
     request: RunRequest, payment_token: str | None, idempotency_key: str | None, now: Clock
 ) -> Exchange[RunningRun | RunResult]:
     """Does not wait for the run. A result where an Idempotency-Key has one already, as exchanges.run makes them."""
-    headers, body = {"Prefer": "respond-async"}, request.as_json()
-    if payment_token:
-        idempotency_key = idempotency_key or request.idempotency_key(payment_token)
-        body["payment_token"] = payment_token
-    if idempotency_key:
-        headers["Idempotency-Key"] = idempotency_key
-    call = Call("POST", "/simulate", json=body, headers=headers, answer_within=ANSWER_WITHIN)
-    answer = yield from _persist(call, payment_token, PATIENCE if idempotency_key else 0.0, now)
-    return _read_either(answer)
+    asked = _simulate(request, payment_token, idempotency_key, now, ANSWER_WITHIN, Prefer="respond-async")
+    return _read_either((yield from asked))
 
 
 def _read_either(answer: Answer) -> RunningRun | RunResult:

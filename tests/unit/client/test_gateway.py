@@ -114,7 +114,7 @@ def test_a_paid_run_sends_token_and_key_and_gives_columns(script, result):
     found = script.then(200, result).call("run", REQUEST, payment_token="fmt_1")
     assert script.sent()["payment_token"] == "fmt_1"
     assert script.requests[0].headers["idempotency-key"] == REQUEST.idempotency_key("fmt_1")
-    assert found.data == {"time": [0.0, 1.0], "h": [1.0, None]}
+    assert found.data == {"time": [0.0, 0.5, 1.0], "h": [1.0, None, 0.25]}
     assert found.charged
 
 
