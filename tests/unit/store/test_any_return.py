@@ -1,20 +1,15 @@
 """Whatever goes back, by whomever, in whatever order and however late it is told: our books end as Stripe's are."""
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from books import AMOUNT, FAILURE, SUCCESS, hold, pay
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import invariant, rule
+from machine import Machine
 
 from gateway.store import money, otherwise, returns
-from gateway.store.connection import connect, migrate
-from gateway.store.money import Refused
 from gateway.store.store import violations
 
 PURCHASES = ("pur_1", "pur_2")
@@ -48,17 +43,12 @@ class Charge:
         return any(each.disputed for each in self.back)
 
 
-class Returns(RuleBasedStateMachine):
+class Returns(Machine):
     """Two paid purchases. What happens at Stripe happens at once; our books hear of it by `is_told`, or not yet."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "books.sqlite3"
-        self.db = connect(self.path)
-        migrate(self.db)
-        self.db.execute("PRAGMA synchronous=OFF")
-        self.now, self.count = 10, 0
+        self.count = 0
         self.charges = {purchase: Charge() for purchase in PURCHASES}
         for purchase in PURCHASES:
             assert pay(self.db, purchase)
@@ -66,15 +56,14 @@ class Returns(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At last all runs are over and all is told: then the books are equal, payment by payment."""
         for row in self.db.execute("SELECT id FROM run WHERE state = 'running'").fetchall():
-            assert self.attempt(returns.finish_run, row["id"], FAILURE)
+            assert self.book(returns.finish_run, row["id"], FAILURE)
         for purchase in PURCHASES:
             self.is_told(purchase)
         assert violations(self.path) == []
         for purchase, charge in self.charges.items():
             assert -self.moved(purchase, "stripe") == charge.left
             assert -self.moved(purchase, "loss") <= self.moved(purchase, "revenue")  # nobody pays for what was not sold
-        self.db.close()
-        self.folder.cleanup()
+        super().teardown()
 
     def moved(self, purchase: str, noun: str) -> int:
         """What the transfers of a purchase brought to the accounts of a noun."""
@@ -83,21 +72,8 @@ class Returns(RuleBasedStateMachine):
         came = sum(row["amount"] for row in rows if row["credit"].startswith(f"{noun}:"))
         return int(came - sum(row["amount"] for row in rows if row["debit"].startswith(f"{noun}:")))
 
-    @contextlib.contextmanager
-    def operation(self) -> Iterator[None]:
-        self.now += 1
-        self.db.execute("SAVEPOINT operation")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK TO operation")
-            raise
-        finally:
-            self.db.execute("RELEASE operation")
-
-    def attempt(self, verb: Any, *args: Any, **more: Any) -> Any:
-        """As the writer thread runs it: whole, or not at all."""
-        with contextlib.suppress(Refused), self.operation():
+    def book(self, verb: Any, *args: Any, **more: Any) -> Any:
+        with self.attempt():
             return verb(self.db, *args, **more, now=self.now)
 
     def new(self, prefix: str) -> str:
@@ -106,7 +82,7 @@ class Returns(RuleBasedStateMachine):
 
     @rule(purchase=WHICH)
     def is_held(self, purchase: str) -> None:
-        with contextlib.suppress(Refused), self.operation():
+        with self.attempt():
             hold(self.db, self.new("run"), purchase, now=3)
 
     @rule(purchase=WHICH, ending=st.sampled_from([SUCCESS, FAILURE]))
@@ -114,11 +90,11 @@ class Returns(RuleBasedStateMachine):
         for row in self.db.execute(
             "SELECT id FROM run WHERE token_id = ? AND state = 'running'", [purchase]
         ).fetchall():
-            self.attempt(returns.finish_run, row["id"], ending)
+            self.book(returns.finish_run, row["id"], ending)
 
     @rule(purchase=WHICH)
     def refund_is_asked_for(self, purchase: str) -> None:
-        self.attempt(returns.ask_refund, purchase, reason="r")
+        self.book(returns.ask_refund, purchase, reason="r")
 
     @rule(purchase=WHICH, told=st.booleans())
     def order_reaches_stripe(self, purchase: str, told: bool) -> None:
@@ -130,13 +106,13 @@ class Returns(RuleBasedStateMachine):
             if not before and charge.disputed | (order["amount"] > charge.left):
                 if charge.left or charge.disputed:
                     self.is_told(purchase)
-                    self.attempt(returns.refuse_refund, order["id"], reason="no")
+                    self.book(returns.refuse_refund, order["id"], reason="no")
                 continue
             if not before:
                 charge.back.append(Back(self.new("re"), order["amount"], order["id"]))
             refund = before[0] if before else charge.back[-1]
             if told:
-                self.attempt(returns.finish_refund, order["id"], refund_id=refund.id)
+                self.book(returns.finish_refund, order["id"], refund_id=refund.id)
 
     @rule(purchase=WHICH, part=PARTS)
     def refund_in_the_dashboard(self, purchase: str, part: int) -> None:
@@ -167,26 +143,22 @@ class Returns(RuleBasedStateMachine):
         """As flows/settle_returns books what Stripe lists."""
         for each in self.charges[purchase].back:
             if each.disputed and each.status == "won":
-                self.attempt(returns.dispute_won, purchase, each.id)
+                self.book(returns.dispute_won, purchase, each.id)
             elif each.disputed:
-                self.attempt(returns.take_back, purchase, each.id, each.amount, disputed=True)
+                self.book(returns.take_back, purchase, each.id, each.amount, disputed=True)
                 if each.status == "lost":
-                    with self.operation():
+                    with self.attempt():
                         returns.dispute_lost(self.db, purchase)
             elif each.order is not None:
-                self.attempt(returns.finish_refund, each.order, refund_id=each.id)
+                self.book(returns.finish_refund, each.order, refund_id=each.id)
             elif each.status != "failed":
-                self.attempt(returns.take_back, purchase, each.id, each.amount, disputed=False)
+                self.book(returns.take_back, purchase, each.id, each.amount, disputed=False)
             if each.status == "failed":
-                self.attempt(returns.refund_failed, each.id)
+                self.book(returns.refund_failed, each.id)
 
     @rule(purchase=WHICH)
     def is_given_back_by_hand(self, purchase: str) -> None:
-        self.attempt(otherwise._give_back, purchase, livemode=False, dry_run=False)
-
-    @invariant()
-    def the_books_are_right(self) -> None:
-        assert violations(self.path) == []
+        self.book(otherwise._give_back, purchase, livemode=False, dry_run=False)
 
     @invariant()
     def nobody_can_spend_less_than_a_run_costs(self) -> None:

@@ -1,56 +1,28 @@
 """Whatever is tried on the store, in whatever order: the invariants hold, and money is where the moves put it."""
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from books import AMOUNT, FAILURE, SUCCESS, begin, hold, settle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
+from machine import Machine
 
 from gateway.domain.purchases import PurchaseState
 from gateway.store import money, returns
-from gateway.store.connection import connect, migrate
-from gateway.store.money import Refused
-from gateway.store.store import violations
 
 PURCHASES = st.sampled_from(["pur_1", "pur_2", "pur_3"])
 RUNS = st.integers(1, 4).map("run_{}".format)
 UNPAID = st.sampled_from([PurchaseState.PROCESSING, PurchaseState.EXPIRED, PurchaseState.FAILED])
 
 
-class Books(RuleBasedStateMachine):
+class Books(Machine):
     """Three purchases, four run ids, every verb at any time. `booked` is what the moves that succeeded add up to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "books.sqlite3"
-        self.db = connect(self.path)
-        migrate(self.db)
-        self.db.execute("PRAGMA synchronous=OFF")
-        self.now = 1
         self.begun: set[str] = set()
         self.booked = {"stripe": 0, "revenue": 0}
-
-    def teardown(self) -> None:
-        self.db.close()
-        self.folder.cleanup()
-
-    @contextlib.contextmanager
-    def attempt(self) -> Iterator[None]:
-        """As the writer thread runs an operation: whole, or not at all."""
-        self.now += 1
-        self.db.execute("SAVEPOINT operation")
-        try:
-            yield
-        except Refused:
-            self.db.execute("ROLLBACK TO operation")
-        finally:
-            self.db.execute("RELEASE operation")
 
     def move(self, account: str, happened: Any, amount: int) -> None:
         if happened:
@@ -108,10 +80,6 @@ class Books(RuleBasedStateMachine):
         with self.attempt():
             done = returns.finish_refund(self.db, f"refund:{purchase}:{attempt}", refund_id="re", now=self.now)
             self.move("stripe", done, AMOUNT)
-
-    @invariant()
-    def the_books_are_right(self) -> None:
-        assert violations(self.path) == []
 
     @invariant()
     def the_money_is_where_the_moves_put_it(self) -> None:
