@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ from gateway.store.money import Ending, NewRun
 AMOUNT = 1_000_000
 SHA = "ab" * 32
 NOW = 1_000_000
-RUN = NewRun("", "", None, None, "d" * 64, "msl:BouncingBall", SHA, AMOUNT, NOW + 1)
+DIGEST = "d" * 64
+MODEL = "msl:BouncingBall"
 SUCCESS = Ending(result_sha256=SHA, cpu_ms=1, wall_ms=1)
 IN_FLIGHT = (1, 8, 64)
 Operation = Callable[[str, str], Awaitable[None]]  # token id, run id
@@ -97,7 +98,7 @@ async def ours(path: Path, trace: list[str] | None = None) -> Any:
         writer._db.set_trace_callback(trace.append)
 
     async def operation(token: str, run_id: str) -> None:
-        run = replace(RUN, id=run_id, payer=token)
+        run = NewRun(run_id, token, None, None, DIGEST, MODEL, SHA, AMOUNT, NOW + 1)
         await writer(money.hold, run, token_id=token, generation=1, currency="usd", livemode=False, now=NOW)
         await writer(money.finish_run, run_id, SUCCESS, now=NOW)
 
@@ -133,8 +134,8 @@ async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
             db, id=token, run_id=run, generation=1, amount=AMOUNT, currency="usd", fmu_sha256=SHA, livemode=0, now=NOW
         )
         await queries.start_run(
-            db, id=run, payer=token, account_id=None, idem_key=None, digest=RUN.digest, source="token", token_id=token,
-            fmu_id=RUN.fmu_id, fmu_sha256=SHA, price=AMOUNT, keep_until=RUN.keep_until, now=NOW,
+            db, id=run, payer=token, account_id=None, idem_key=None, digest=DIGEST, source="token", token_id=token,
+            fmu_id=MODEL, fmu_sha256=SHA, price=AMOUNT, keep_until=NOW + 1, now=NOW,
         )  # fmt: skip
         await book("hold", token, run, f"token:{token}", f"held:{run}", None)
 
@@ -145,7 +146,7 @@ async def one_aiosqlite(path: Path, trace: list[str] | None = None) -> Any:
         )  # fmt: skip
         assert row is not None
         assert await queries.settle_token(db, id=token, state="spent", run_id=run)
-        await queries.purchase(db, id=token)
+        await queries.terms(db, id=token)
         await book("capture", token, run, f"held:{run}", "revenue:test:usd", f"hold:{run}")
 
     async def operation(token: str, run_id: str) -> None:

@@ -100,23 +100,24 @@ def hold(purchase_id: str, run_id: str, money: Money) -> Transfer:
     )
 
 
-def capture(purchase: Purchase, run_id: str) -> Transfer:
-    return _resolve(purchase, run_id, TransferKind.CAPTURE, outside(purchase).account("revenue"))
+def capture(purchase_id: str, run_id: str, money: Money, *, livemode: bool) -> Transfer:
+    revenue = Outside(money.currency, livemode).account("revenue")
+    return _resolve(purchase_id, run_id, money, TransferKind.CAPTURE, revenue)
 
 
-def release(purchase: Purchase, run_id: str) -> Transfer:
-    return _resolve(purchase, run_id, TransferKind.RELEASE, token_account(purchase.id))
+def release(purchase_id: str, run_id: str, money: Money) -> Transfer:
+    return _resolve(purchase_id, run_id, money, TransferKind.RELEASE, token_account(purchase_id))
 
 
-def _resolve(purchase: Purchase, run_id: str, kind: TransferKind, credit: str) -> Transfer:
+def _resolve(purchase_id: str, run_id: str, money: Money, kind: TransferKind, credit: str) -> Transfer:
     return Transfer(
         id=f"{kind}:{run_id}",
         debit=f"held:{run_id}",
         credit=credit,
-        amount=purchase.amount,
-        currency=purchase.currency,
+        amount=money.micros,
+        currency=money.currency,
         kind=kind,
-        ref=purchase.id,
+        ref=purchase_id,
         pending_id=f"hold:{run_id}",
     )
 

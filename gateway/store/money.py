@@ -185,6 +185,10 @@ def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | 
         state = TokenState.SPENT if succeeded else TokenState.READY
         if not queries.settle_token(db, id=run.token_id, state=state, run_id=run_id if succeeded else None):
             raise Refused(f"{run_id} is running, but its token is not held")
-        purchase = purchase_of(queries.purchase(db, id=run.token_id))
-        book(db, (ledger.capture if succeeded else ledger.release)(purchase, run_id), now)
+        currency, livemode = queries.terms(db, id=run.token_id)
+        money = Money(run.price, currency)
+        if succeeded:
+            book(db, ledger.capture(run.token_id, run_id, money, livemode=bool(livemode)), now)
+        else:
+            book(db, ledger.release(run.token_id, run_id, money), now)
     return run

@@ -23,6 +23,10 @@ ON CONFLICT (id) DO NOTHING;
 -- name: purchase(id)^
 SELECT * FROM purchase WHERE id = :id;
 
+-- name: terms(id)^
+-- What a transfer needs of a purchase beside the amount, which the run has. They never change.
+SELECT currency, livemode FROM purchase WHERE id = :id;
+
 -- name: purchase_by_stripe_session(stripe_session_id)^
 SELECT * FROM purchase WHERE stripe_session_id = :stripe_session_id;
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Busy, Draining, OutcomeUnknown, StorageFull
-from gateway.store.connection import Database, Writer, connect
+from gateway.store.connection import Database, Operation, Writer, connect
 
 
 @pytest.fixture
@@ -130,11 +130,14 @@ def vanish_silently(db: Database) -> None:
     db.execute("ROLLBACK")
 
 
+@pytest.mark.parametrize("before", [add, add_and_fail])  # after a failure all is done again, each in a savepoint
 @pytest.mark.parametrize("how", [vanish, vanish_silently])
-async def test_when_the_transaction_vanishes_everybody_in_it_is_told(writer: Writer, path: Path, how: object) -> None:
+async def test_when_the_transaction_vanishes_everybody_in_it_is_told(
+    writer: Writer, path: Path, how: Operation[[], None], before: Operation[[str], str | None]
+) -> None:
     gate = Gate()
     first = await gate.closed(writer)
-    tasks = await begun(writer(add, "before"), writer(how), writer(add, "after"))  # type: ignore[arg-type]
+    tasks = await begun(writer(before, "before"), writer(how), writer(add, "after"))
     gate.open()
     await first
     answers = await asyncio.gather(*tasks, return_exceptions=True)
