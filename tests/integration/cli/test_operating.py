@@ -262,6 +262,18 @@ def test_doctor_names_a_file_that_is_no_database(tmp_path, one_model):
     assert [fault[0] for fault in faults(done)] == ["database"]
 
 
+def test_doctor_says_when_the_books_do_not_balance(tmp_path, one_model):
+    from gateway.store.connection import connect, migrate
+
+    db = connect(tmp_path / "test.sqlite3")
+    migrate(db)
+    db.execute("INSERT INTO balance VALUES ('token:pur_1', 1000000)")
+    db.close()
+    done = gateway("doctor", folder=tmp_path, STRIPE_ENABLED="false", MODELS_DIR=str(one_model))
+    assert (done.returncode, [fault[0] for fault in faults(done)]) == (1, ["database"])
+    assert "the books do not balance, ('I1', 'token:pur_1', 1000000)" in done.stdout
+
+
 def test_doctor_names_a_database_of_a_newer_gateway(tmp_path, one_model):
     from gateway.store.connection import connect, migrate
 
