@@ -184,7 +184,7 @@ class Zygote:
                 return
             if future is not None and not future.done():
                 future.set_result(ended)
-                self._prepare()
+                self._loop.call_soon(self._prepare)  # after whoever waits for that result had a turn
 
     def lose(self) -> None:
         """It died or does not answer: no more runs, and those in it are over."""
