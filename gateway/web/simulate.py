@@ -33,7 +33,7 @@ from gateway.web.requests import (
 )
 
 YES, NO = ("1", "true", ""), ("0", "false")
-REMEMBERED = 1000  # requests that passed: 1 MB of usual ones, 9 MB of the longest, measured
+REMEMBERED = 200  # requests that passed; more would cost those that are new 2 µs each, for memory that is cold
 REMEMBERED_BYTES = 500  # of a body that is remembered; a usual one has 80
 
 
@@ -109,23 +109,20 @@ async def _check(scope: Scope, raw: bytes, sender: Sender) -> Asked:
     state = scope["app"].state
     services: Services = state.services
     body = parse(SimulateBody, raw)
-    model = services.library.get(body.fmu_id)
-    if model is None:
-        REQUEST_ID.set(scope["request_id"])  # it may withdraw a model, which is logged
-        model = await find_model(services, body.fmu_id, sender.account_id, _token(body, sender))
-        return Asked(body, model, await _plan(services, body, model))
-    asked = Asked(body, model, await _plan(services, body, model))
-    if len(raw) <= REMEMBERED_BYTES and body.payment_token is None:
+    listed = services.library.get(body.fmu_id)
+    if listed is None:
+        REQUEST_ID.set(scope["request_id"])  # finding it may withdraw a model, which is logged
+    model = listed or await find_model(services, body.fmu_id, sender.account_id, _token(body, sender))
+    if (body.start_values or body.input_signals) and takes_long(body, model):
+        plan = await asyncio.to_thread(plan_run, body, model, services.limits)
+    else:
+        plan = plan_run(body, model, services.limits)
+    asked = Asked(body, model, plan)
+    if listed and len(raw) <= REMEMBERED_BYTES and body.payment_token is None:
         if len(state.passed) >= REMEMBERED:
             del state.passed[next(iter(state.passed))]  # the one that has been there longest
         state.passed[raw] = asked
     return asked
-
-
-async def _plan(services: Services, body: SimulateBody, model: Model) -> RunPlan:
-    if (body.start_values or body.input_signals) and takes_long(body, model):
-        return await asyncio.to_thread(plan_run, body, model, services.limits)
-    return plan_run(body, model, services.limits)
 
 
 def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapping[bytes, str]) -> None:
