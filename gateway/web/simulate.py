@@ -33,7 +33,7 @@ from gateway.web.requests import (
 )
 
 YES, NO = ("1", "true", ""), ("0", "false")
-REMEMBERED = 200  # requests that passed; more would cost those that are new 2 µs each, for memory that is cold
+REMEMBERED = 200  # requests that passed, up to 2 MB; 1,000 would cost those that are new 2 µs each: cold memory
 REMEMBERED_BYTES = 500  # of a body that is remembered; a usual one has 80
 
 
