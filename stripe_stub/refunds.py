@@ -156,6 +156,7 @@ def _amount(charge: Obj, params: Obj) -> int:
             f"on charge ({money.text(left, charge['currency'])})",
             param="amount",
         )
+    money.check_step(amount, charge["currency"])
     return amount
 
 

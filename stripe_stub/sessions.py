@@ -130,6 +130,7 @@ def _check_amount(items: list[Obj], currency: str, total: int) -> None:
             )
     if total == 0:
         raise unsupported("a total of 0")
+    money.check_step(total, currency)
     least = money.LEAST.get(currency, 50)
     if total < least:
         raise Invalid(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from stripe import StripeClient
+from stripe import InvalidRequestError, StripeClient
 from stripe_support import Receiver, order
 
 from stripe_stub.testing import LocalStripe, LocalStripeError
@@ -212,3 +212,19 @@ def test_the_balance_is_the_sum_of_its_transactions(client: StripeClient, stripe
 def test_many_currencies_keep_their_minor_units(client: StripeClient, stripe: LocalStripe) -> None:
     yen = opened(client, amount=100, currency="jpy")
     assert stripe.pay(yen)["session"]["amount_total"] == 100
+
+
+SPECIAL = [("isk", 55_000, 55_050), ("ugx", 55_000, 55_001), ("kwd", 5_120, 5_124), ("bhd", 5_130, 5_135)]
+
+
+@pytest.mark.parametrize(("currency", "right", "wrong"), SPECIAL)
+def test_some_currencies_are_paid_and_refunded_in_steps(
+    client: StripeClient, stripe: LocalStripe, currency: str, right: int, wrong: int
+) -> None:
+    with pytest.raises(InvalidRequestError, match="evenly divisible by"):
+        opened(client, amount=wrong, currency=currency)
+    intent = stripe.pay(opened(client, amount=right, currency=currency))["session"]["payment_intent"]
+    with pytest.raises(InvalidRequestError, match="evenly divisible by"):
+        client.v1.refunds.create({"payment_intent": intent, "amount": 101})
+    client.v1.refunds.create({"payment_intent": intent, "amount": 100})
+    assert client.v1.refunds.create({"payment_intent": intent}).amount == right - 100

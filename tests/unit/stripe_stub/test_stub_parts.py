@@ -21,6 +21,7 @@ from stripe_stub.store import Store
         (5, "eur", "0.05 EUR"),
         (1500, "jpy", "1500 JPY"),
         (1500, "kwd", "1.500 KWD"),
+        (1500, "ugx", "15.00 UGX"),
         (-1, "usd", "-0.01 USD"),
     ],
 )
