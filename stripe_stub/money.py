@@ -1,7 +1,7 @@
 """Currencies: how many decimals, which amounts Checkout takes, what Stripe keeps.
 
-Source: https://docs.stripe.com/currencies. UGX stands there among the zero-decimal currencies, too, but is charged as the
-"special cases" say: 5 UGX are 500. So is ISK.
+Source: https://docs.stripe.com/currencies. UGX stands there among the zero-decimal currencies, too, but is charged as
+its "special cases" say: 5 UGX are 500. So is ISK.
 """
 
 from stripe_stub.errors import Invalid
