@@ -53,6 +53,7 @@ class Control:
             ("POST", "/_stub/payments/{id}/refund", self.refund),
             ("POST", "/_stub/payments/{id}/dispute", self.dispute),
             ("POST", "/_stub/disputes/{id}/close", self.close_dispute),
+            ("POST", "/_stub/disputes/{id}/escalate", self.escalate_dispute),
             ("POST", "/_stub/refunds/{id}/fail", self.fail_refund),
         ]
         return [Route(path, self._answering(handler), methods=[method]) for method, path, handler in table]
@@ -235,11 +236,14 @@ class Control:
     async def dispute(self, request: Request, wish: Obj) -> Obj:
         intent = self.world.get("payment_intent", request.path_params["id"])
         charge = self.world.get("charge", str(intent["latest_charge"]))
-        return await self._told(lambda: disputes.open_(self.world, charge, wish.get("reason", "fraudulent")))
+        more = {"reason": wish.get("reason", "fraudulent"), "inquiry": bool(wish.get("inquiry"))}
+        return await self._told(lambda: disputes.open_(self.world, charge, **more))
 
     async def close_dispute(self, request: Request, wish: Obj) -> Obj:
-        status = {"won": "won", "lost": "lost"}[wish["status"]]
-        return await self._told(lambda: disputes.end(self.world, request.path_params["id"], status))
+        return await self._told(lambda: disputes.end(self.world, request.path_params["id"], str(wish["status"])))
+
+    async def escalate_dispute(self, request: Request, wish: Obj) -> Obj:
+        return await self._told(lambda: disputes.escalate(self.world, request.path_params["id"]))
 
     async def fail_refund(self, request: Request, wish: Obj) -> Obj:
         return await self._told(lambda: refunds.end(self.world, request.path_params["id"], succeeded=False))

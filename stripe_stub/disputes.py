@@ -22,6 +22,8 @@ VERDICTS = {
     "winning_evidence": "won",
     "losing_evidence": "lost",
 }  # what Stripe's test mode makes of this uncategorized_text
+INQUIRY = {"warning_needs_response", "warning_under_review"}
+ENDS, INQUIRY_ENDS = {"won", "lost"}, {"warning_closed", "prevented"}
 UPDATE = Fields(
     {
         **EXPAND,
@@ -36,18 +38,17 @@ UPDATE = Fields(
 LIST = Fields({**PAGING, "charge": Str(), "created": Range(), "payment_intent": Str()})
 
 
-def open_(world: World, charge: Obj, reason: str = "fraudulent") -> Obj:
-    """The bank says so; there is no API to make one."""
+def open_(world: World, charge: Obj, reason: str = "fraudulent", *, inquiry: bool = False) -> Obj:
+    """The bank says so; there is no API to make one. An inquiry only asks: it takes no money until it escalates."""
     if charge["disputed"] or charge["status"] != "succeeded":
         raise Invalid(f"Charge {charge['id']} cannot be disputed: it did not succeed, or is disputed already.")
     id_ = world.new_id("du_1", 23)
     amount = charge["amount"] - charge["amount_refunded"]
-    taken = balance.book(world, "adjustment", -amount, charge["currency"], id_, dispute_fee=money.DISPUTE_FEE)
     dispute = {
         "id": id_,
         "object": "dispute",
         "amount": amount,
-        "balance_transactions": [taken],
+        "balance_transactions": [],
         "charge": charge["id"],
         "created": world.now(),
         "currency": charge["currency"],
@@ -62,28 +63,58 @@ def open_(world: World, charge: Obj, reason: str = "fraudulent") -> Obj:
             "submission_method": "not_submitted",
         },
         "intended_submission_method": None,
-        "is_charge_refundable": False,
+        "is_charge_refundable": inquiry,
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method_details": _method(charge),
         "reason": reason,
-        "status": "needs_response",
+        "status": "warning_needs_response" if inquiry else "needs_response",
     }
-    charge["disputed"] = True
+    charge["disputed"] = not inquiry
     world.save(charge)
+    if not inquiry:
+        _take(world, dispute)
     world.add(dispute)
     world.clock.at(world.now() + RESPOND_WITHIN, "dispute.overdue", id_)
     world.emit("charge.dispute.created", dispute)
+    if not inquiry:
+        world.emit("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def _take(world: World, dispute: Obj) -> None:
+    amount, currency = -dispute["amount"], dispute["currency"]
+    taken = balance.book(world, "adjustment", amount, currency, dispute["id"], dispute_fee=money.DISPUTE_FEE)
+    dispute["balance_transactions"].append(taken)
+
+
+def escalate(world: World, id: str) -> Obj:
+    """The bank was not content with the answer to its inquiry."""
+    dispute = world.get("dispute", id)
+    if dispute["status"] not in INQUIRY:
+        raise Invalid("Only an open inquiry escalates.")
+    before = {"status": dispute["status"], "is_charge_refundable": True}
+    dispute |= {"status": "needs_response", "is_charge_refundable": False}
+    charge = world.get("charge", dispute["charge"])
+    charge["disputed"] = True
+    world.save(charge)
+    _take(world, dispute)
+    world.save(dispute)
+    world.emit("charge.dispute.updated", dispute, before)
     world.emit("charge.dispute.funds_withdrawn", dispute)
     return dispute
 
 
 def end(world: World, id: str, status: str) -> Obj:
-    """The bank decides: `won` gives the money back, `lost` keeps it."""
+    """The bank decides: `won` gives the money back, `lost` keeps it. An inquiry ends as `warning_closed`, or as
+    `prevented`.
+    """
     dispute = world.get("dispute", id)
-    if dispute["status"] in ("won", "lost"):
+    if dispute["status"] in ENDS | INQUIRY_ENDS:
         raise Invalid("This dispute is already closed.")
+    if status not in (INQUIRY_ENDS if dispute["status"] in INQUIRY else ENDS):
+        raise Invalid(f"A dispute that is {dispute['status']} does not end as {status}.")
     before = {"status": dispute["status"]}
     dispute["status"] = status
     if status == "won":
@@ -99,8 +130,12 @@ def end(world: World, id: str, status: str) -> Obj:
 
 
 def overdue(world: World, id: str) -> None:
-    if world.get("dispute", id)["status"] == "needs_response":
-        end(world, id, "lost")
+    if world.get("dispute", id)["status"].endswith("needs_response"):
+        end(world, id, _given_in(world, id))
+
+
+def _given_in(world: World, id: str) -> str:
+    return "warning_closed" if world.get("dispute", id)["status"] in INQUIRY else "lost"
 
 
 def retrieve(world: World, params: Obj, id: str) -> Obj:
@@ -129,7 +164,7 @@ def update(world: World, params: Obj, id: str) -> Obj:
 
 def close(world: World, params: Obj, id: str) -> Obj:
     """The seller gives in."""
-    return end(world, id, "lost")
+    return end(world, id, _given_in(world, id))
 
 
 def index(world: World, params: Obj) -> Obj:

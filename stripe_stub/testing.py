@@ -211,11 +211,16 @@ class LocalStripe:
     def fail_refund(self, refund: str) -> Json:
         return self._post(f"refunds/{refund}/fail")
 
-    def dispute(self, payment_intent: str, reason: str = "fraudulent") -> Json:
-        return self._post(f"payments/{payment_intent}/dispute", reason=reason)
+    def dispute(self, payment_intent: str, reason: str = "fraudulent", *, inquiry: bool = False) -> Json:
+        """The bank takes the money; by an `inquiry` it only asks."""
+        return self._post(f"payments/{payment_intent}/dispute", reason=reason, inquiry=inquiry)
+
+    def escalate_dispute(self, dispute: str) -> Json:
+        """An inquiry becomes a dispute."""
+        return self._post(f"disputes/{dispute}/escalate")
 
     def close_dispute(self, dispute: str, status: str) -> Json:
-        """`won` or `lost`."""
+        """`won` or `lost`; of an inquiry `warning_closed` or `prevented`."""
         return self._post(f"disputes/{dispute}/close", status=status)
 
 

@@ -27,6 +27,8 @@ RETURN_EVENTS = frozenset(
         "charge.dispute.created",
         "charge.dispute.updated",
         "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
     }
 )
 WATCHED = SESSION_EVENTS | RETURN_EVENTS

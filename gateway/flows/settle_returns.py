@@ -10,6 +10,7 @@ from gateway.payments.checkout import Return
 from gateway.store.money import Refused
 
 VOID = ("failed", "canceled")  # refunds that did not happen after all
+LOST = ("lost", "prevented")  # disputes that nobody decides any more
 
 log = structlog.get_logger()
 
@@ -60,9 +61,10 @@ async def _book(services: Services, payment_intent_id: str, purchase: Purchase |
 async def _book_dispute(
     services: Services, payment_intent_id: str, purchase: Purchase | None, item: Return, amount: int
 ) -> bool:
-    """An inquiry (`warning_…`) takes no money. A dispute takes it at once; winning it brings it back."""
+    """An inquiry (`warning_…`) takes no money, and one that was `prevented` may have. A dispute takes it at once;
+    winning it brings it back."""
     store, now = services.store, services.now()
-    if item.status.startswith("warning_"):
+    if item.status.startswith("warning_") or (item.status == "prevented" and not item.withdrawn):
         return False
     if purchase is None and item.status == "won":
         return await store.unmatched_won(item.id, now=now)
@@ -71,6 +73,6 @@ async def _book_dispute(
     if item.status == "won":
         return await store.dispute_won(purchase.id, item.id, now=now)
     booked = await store.take_back(purchase.id, item.id, amount, disputed=True, now=now)
-    if item.status == "lost":
+    if item.status in LOST:
         booked |= await store.dispute_lost(purchase.id)
     return booked

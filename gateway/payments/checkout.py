@@ -59,6 +59,7 @@ class Return:
     currency: str
     status: str  # refund: pending, succeeded, failed, canceled …; dispute: needs_response, won, lost, warning_… …
     order_id: str | None  # of a refund that we ordered
+    withdrawn: bool  # of a dispute: its money has left Stripe's balance, if it ever came back or not
     created: int
 
 
@@ -208,6 +209,7 @@ def _return(kind: str, data: dict[str, Any]) -> Return:
         currency=data["currency"],
         status=data["status"] or "",
         order_id=(data.get("metadata") or {}).get("order"),
+        withdrawn=any(moved["amount"] < 0 for moved in data.get("balance_transactions") or ()),
         created=data["created"],
     )
 

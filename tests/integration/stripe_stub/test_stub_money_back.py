@@ -5,7 +5,7 @@ import stripe as stripe_python
 from stripe import StripeClient
 from stripe_support import order, plain
 
-from stripe_stub.testing import LocalStripe
+from stripe_stub.testing import LocalStripe, LocalStripeError
 
 
 @pytest.fixture
@@ -159,3 +159,27 @@ def test_a_dispute_nobody_answers_is_lost(client: StripeClient, stripe: LocalStr
     id_ = stripe.dispute(intent)["id"]
     stripe.advance(9 * 24 * 3600)
     assert client.v1.disputes.retrieve(id_).status == "lost"
+
+
+def test_an_inquiry_takes_no_money_until_it_escalates(client: StripeClient, stripe: LocalStripe, intent: str) -> None:
+    id_ = stripe.dispute(intent, inquiry=True)["id"]
+    asked = client.v1.disputes.retrieve(id_)
+    assert (asked.status, asked.balance_transactions) == ("warning_needs_response", [])
+    assert sum(t.amount for t in client.v1.balance_transactions.list()) == 100
+    with pytest.raises(LocalStripeError, match="does not end as won"):
+        stripe.close_dispute(id_, "won")
+    assert stripe.escalate_dispute(id_)["status"] == "needs_response"
+    assert told(stripe, 3) == ["charge.dispute.created", "charge.dispute.updated", "charge.dispute.funds_withdrawn"]
+    assert sum(t.amount for t in client.v1.balance_transactions.list()) == 0
+    assert client.v1.disputes.close(id_).status == "lost"
+
+
+@pytest.mark.parametrize("end", ["warning_closed", "prevented"])
+def test_an_inquiry_that_ends_leaves_the_money_where_it_is(
+    client: StripeClient, stripe: LocalStripe, intent: str, end: str
+) -> None:
+    id_ = stripe.dispute(intent, inquiry=True)["id"]
+    assert stripe.close_dispute(id_, end)["status"] == end
+    with pytest.raises(LocalStripeError, match="Only an open inquiry"):
+        stripe.escalate_dispute(id_)
+    assert client.v1.refunds.create({"payment_intent": intent}).status == "succeeded"
