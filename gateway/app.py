@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -172,6 +172,22 @@ def mask_secrets(logger: Any, method: str, line: Any) -> str:
     return SECRET.sub(r"\1…", line)
 
 
+class LossyStream:
+    """A stream of which a line is lost when it cannot be written, such as on a full disk. No sale and no thread may end
+    for it: the writer's would leave everybody waiting."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging() -> None:
     """One JSON line per event on stderr."""
     structlog.configure(
@@ -185,6 +201,6 @@ def configure_logging() -> None:
             mask_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )

@@ -6,11 +6,15 @@ quotes of an hour at most; everything else in the funnel is counted from the row
 
 from dataclasses import replace
 
+import structlog
+
 from gateway.domain.funnel import DAY, FunnelDay
+from gateway.errors import GatewayError
 from gateway.flows.services import Services
 from gateway.store.reports import add_quotes, read_funnel
 
 WRITE_EVERY_SECONDS = 3600
+log = structlog.get_logger()
 
 
 async def write_quotes(services: Services, *, stopping: bool = False) -> None:
@@ -21,7 +25,11 @@ async def write_quotes(services: Services, *, stopping: bool = False) -> None:
         return
     made = meter.quotes
     if made > meter.quotes_written:
-        await add_quotes(services.store, meter.quotes_since // DAY, made - meter.quotes_written)
+        try:
+            await add_quotes(services.store, meter.quotes_since // DAY, made - meter.quotes_written)
+        except GatewayError as error:  # they stay counted, and nobody's stop or reconciliation ends here
+            log.warning("quotes_not_written", error=error.code)
+            return
     meter.quotes_written, meter.quotes_since = made, now
 
 

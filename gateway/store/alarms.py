@@ -16,6 +16,7 @@ class Alarms:
     unmatched: int
     late_orders: int
     dead_orders: int
+    failed_writes: int = 0  # in a row, by the gateway itself: nobody else sees them
 
     @property
     def raised(self) -> dict[str, int]:

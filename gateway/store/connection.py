@@ -31,6 +31,7 @@ WRITING_PRAGMAS = (
     "synchronous=FULL",  # a commit that was answered survives a power cut
     "temp_store=MEMORY",  # what a savepoint would restore: in a file, each page of it cost two system calls
 )
+UNWRITTEN = (Busy, StorageFull, OutcomeUnknown)  # what a caller is told when the database, not the operation, refused
 
 
 class Direct(SQLite3Adapter):
@@ -101,6 +102,7 @@ class Writer:
     def __init__(self, path: Path, prepare: Callable[[Database], None] = migrate):
         self.batches = 0
         self.operations = 0
+        self.failed_writes = 0  # batches in a row in which something could not be written
         self._closed = False
         self._door = threading.Lock()  # nothing is put behind the end of the queue, where nobody would answer it
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -137,6 +139,8 @@ class Writer:
                 results = self._commit([job for _, _, job in batch])
                 self.batches += 1
                 self.operations += len(batch)
+                failed = any(isinstance(result, UNWRITTEN) for result in results)
+                self.failed_writes = self.failed_writes + 1 if failed else 0
                 self._answer(batch, results)
                 if last:
                     return
@@ -237,9 +241,14 @@ def _refusal(error: Exception) -> Exception:
 
 def _known_refusal(error: Exception) -> Exception | None:
     """What a caller is told of an error of the database that left everything as it was; None if it may not have."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy("The database is busy.")
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+    # A volume that became read-only is SQLITE_IOERR_WRITE to who has the file open. What makes a transaction one is
+    # the last thing to be written, so when writing failed there is none. A failed fsync says nothing of the kind.
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or (
+        extended == sqlite3.SQLITE_IOERR_WRITE
+    ):
         return StorageFull()
     return None

@@ -282,7 +282,8 @@ class Store:
         return [row["id"] for row in await self.scan("running_runs")]
 
     async def alarms(self, now: int) -> Alarms:
-        return Alarms(**dict((await self.scan("alarms", now=now))[0]))
+        rows = await self.scan("alarms", now=now)
+        return Alarms(**dict(rows[0]), failed_writes=self.write.failed_writes)
 
 
 def violations(path: Path) -> list[str]:

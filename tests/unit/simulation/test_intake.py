@@ -1,5 +1,6 @@
 """Every kind of bad archive, description and binary is refused with its own code, and nothing of it stays."""
 
+import os
 import shutil
 import struct
 import threading
@@ -42,6 +43,23 @@ def test_a_good_one_is_unpacked_whole(tmp_path: Path) -> None:
     found = {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert found == entries()
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_unpacked_is_on_disk_before_its_name_and_the_name_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    intake.unpack(GOOD, tmp_path / "out")
+    everything = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert sorted(synced[:-1]) == sorted(str(p).replace("/out", "/out.part", 1) for p in everything)
+    assert synced[-1] == str(tmp_path)
 
 
 def test_many_who_unpack_the_same_at_once_all_find_it_whole(tmp_path: Path) -> None:

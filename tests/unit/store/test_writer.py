@@ -1,13 +1,15 @@
 """The writer thread: shared transactions, private failures, and nobody left without an answer."""
 
 import asyncio
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import Busy, Draining, OutcomeUnknown, StorageFull
 from gateway.store.connection import Database, Operation, Writer, connect
@@ -158,6 +160,29 @@ async def test_a_real_full_disk_in_a_batch_stores_all_or_nothing_of_each(writer:
     assert isinstance(answers[1], StorageFull)
     assert stored == sorted(answer for answer in answers if isinstance(answer, str))
     await writer(make_room)
+
+
+@contextmanager
+def no_more_writes() -> Iterator[None]:
+    """SQLite meets what it meets on a volume that became read-only: a write to a file that is open fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_volume_that_takes_no_writes_is_told_counted_and_over_with_the_next_one(
+    writer: Writer, path: Path
+) -> None:
+    with capture_logs(), no_more_writes():  # pytest's own files are not to be written to
+        for name in ("first", "second"):
+            with pytest.raises(StorageFull):
+                await writer(add, name)
+    assert writer.failed_writes == 2
+    await writer(add, "after")
+    assert (accounts(path), writer.failed_writes) == (["after"], 0)
 
 
 async def test_a_database_locked_by_another_process_is_busy_and_then_works(writer: Writer, path: Path) -> None:
