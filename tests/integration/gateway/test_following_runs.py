@@ -1,15 +1,14 @@
 """A run that nobody waits for: begun, followed by its events, fetched later, cancelled."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import BALL, FREE, SLOW, Buyer, Gateway, at_once, problem, until
+from processes import busy
 
 ASYNC = {"prefer": "respond-async"}
 LONG = {**SLOW, "start_values": {"pause": 1.5}}  # 15 seconds, which nobody waits for
@@ -49,15 +48,6 @@ def parsed(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
 
 def bearing(token: str | None) -> dict[str, str]:
     return {"payment-token": token} if token else {}
-
-
-def children(pid: int) -> set[int]:
-    """All processes below this one."""
-    found: set[int] = set()
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, tasks.read_text().split()):
-            found |= {child} | children(child)
-    return found
 
 
 def test_a_run_nobody_waits_for_goes_on_and_is_fetched_later(gateway: Gateway) -> None:
@@ -127,16 +117,15 @@ def test_who_cancels_is_not_charged_and_the_token_works_again(gateway: Gateway) 
     bought = gateway.buy(body)
     warm = gateway.buy({**LONG, "start_values": {"pause": 0.0}})
     assert gateway.simulate({**LONG, "start_values": {"pause": 0.0}}, warm.token).status_code == 200
-    before = children(os.getpid())
     run = begin(gateway, body, bought.token, **{"idempotency-key": "once"})
     with following(gateway, run, bought.token) as events:
         assert any(data.get("model_time") for _, data in events)
-        assert len(children(os.getpid()) - before) == 1
+        assert len(busy()) == 1
         said = cancel(gateway, run, bought.token).json()
         assert next(data for name, data in events if name == "done") == said
     assert (said["status"], said["code"], said["charged"]) == ("failed", "run_cancelled", False)
     assert said["run_url"] == run["run_url"]
-    until(lambda: children(os.getpid()) <= before, "its process to end")
+    until(lambda: not busy(), "its process to end")
     assert cancel(gateway, run, bought.token).json() == said
     assert gateway.collect(bought.session_id) == bought.token
     row = gateway.rows("SELECT fault, cpu_ms FROM run WHERE id = ?", run["run_id"])[0]

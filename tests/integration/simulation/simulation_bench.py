@@ -1,14 +1,14 @@
 """Runs models by name: the shipped ones and the misbehaving ones of tests/data."""
 
 import asyncio
-import contextlib
-import os
 import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from processes import busy, of_kind, running
 
 from gateway.domain.runs import RunPlan
 from gateway.simulation import description, intake
@@ -61,33 +61,6 @@ def column(outcome: Outcome, name: str) -> Any:
     return outcome.result.arrays[outcome.result.columns.index(name)]
 
 
-def descendants(parent: int) -> set[int]:
-    parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[0] != "Z":
-            parents[int(entry)] = int(fields[1])
-    found = {parent}
-    while more := {pid for pid, of in parents.items() if of in found} - found:
-        found |= more
-    return found - {parent}
-
-
-def of_kind(kind: str) -> set[int]:
-    """Processes of ours, by what they say they are: forkserver, keeper, zygote, or run, also one that only waits."""
-    found = set()
-    for pid in descendants(os.getpid()):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().split()
-            of_forkserver = any(word.endswith("forkserver.py") for word in words)
-            if words[:2] == ["fmu-gateway", kind] or (kind == "forkserver" and of_forkserver):
-                found.add(pid)
-    return found
-
-
 async def until(condition: Callable[[], bool]) -> None:
     """Other processes need a moment; one that never comes or goes is what the caller's assertion then shows."""
     for _ in range(200):
@@ -110,29 +83,14 @@ async def settled(zygotes: int, before: set[int]) -> set[int]:
     raise AssertionError(f"{found} and {runs} are too many for {zygotes} zygotes")
 
 
-def running(process: int) -> bool:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
 async def all_gone(processes: set[int]) -> None:
     """Wherever they belong meanwhile."""
     await until(lambda: not any(map(running, processes)))
     assert not any(map(running, processes))
 
 
-def limits(process: int) -> dict[str, str]:
-    lines = Path(f"/proc/{process}/limits").read_text().splitlines()[1:]
-    return {line[:26].strip(): line[26:47].strip() for line in lines}
-
-
 async def begun(before: set[int]) -> int:
-    """The one run's process that has been told its job: it may write no file from then on."""
-
-    def busy() -> list[int]:
-        return [pid for pid in of_kind("run") - before if limits(pid)["Max file size"] == "0"]
-
-    await until(lambda: bool(busy()))
-    (pid,) = busy()
+    """The one run's process that has its job."""
+    await until(lambda: bool(busy() - before))
+    (pid,) = busy() - before
     return pid

@@ -6,7 +6,8 @@ import os
 
 import pytest
 from hostile import prepared
-from simulation_bench import Bench, all_gone, begun, descendants, of_kind, running, settled
+from processes import descendants, of_kind, running
+from simulation_bench import Bench, all_gone, begun, settled
 
 from gateway.errors import RunFailed
 from gateway.simulation.runner import Runner

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from simulation_bench import Bench, begun, descendants, limits, of_kind
+from processes import descendants, limits, of_kind
+from simulation_bench import Bench, begun
 
 from gateway.simulation.runner import Runner
 
