@@ -8,7 +8,7 @@ from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import read_quote
 from gateway.domain.statements import Kind
 from gateway.domain.tokens import Token, TokenState
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, payment_event
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import settle_purchase
@@ -67,10 +67,8 @@ async def given_otherwise(services: Services, ref: str, *, reason: str, dry_run:
     livemode, now = services.settings.livemode, services.now()
     money = await give_back_otherwise(services.store, ref, livemode=livemode, dry_run=dry_run, now=now)
     if money is not None and not dry_run:
-        ours = services.store.purchase(ref) is not None
-        about = {"purchase": ref} if ours else {"session": ref}
         more = {"amount": money.amount, "currency": money.currency, "reason": reason}
-        payment_event(services, PaymentEvent.GIVEN_OTHERWISE, **about, **more)
+        payment_event(services, PaymentEvent.GIVEN_OTHERWISE, **about(services, ref), **more)
         services.news.tell(ref)
     return money
 

@@ -21,10 +21,16 @@ class PaymentEvent(StrEnum):
     CAPTURED = "captured"
     RELEASED = "released"
     REFUND_ORDERED = "refund_ordered"
+    REFUND_REFUSED = "refund_refused"  # for good: an alarm says so, too
     REFUNDED = "refunded"
     MONEY_WENT_BACK = "money_went_back"  # not at our order, or our refund failed and it came back
     MONEY_UNMATCHED = "money_unmatched"
     GIVEN_OTHERWISE = "given_otherwise"  # by a person, since Stripe would not
+
+
+def about(services: Services, ref: str) -> dict[str, str]:
+    """Which id an order's or a transfer's `ref` is: our purchase, or the Checkout Session whose money is unmatched."""
+    return {"purchase": ref} if services.store.purchase(ref) is not None else {"session": ref}
 
 
 def payment_event(

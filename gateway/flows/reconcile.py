@@ -141,9 +141,11 @@ async def _settle_late(services: Services, purchase_id: str) -> None:
     except (GatewayError, NotOurs, StillHeld) as error:
         log.warning("settle_failed", purchase=purchase_id, error=type(error).__name__)
         return
-    if purchase is not None and purchase.state is PurchaseState.NEW:
-        # Stripe never told us of a session. Should there be one that is paid, its webhook settles: late money wins.
-        await services.store.move_purchase(purchase_id, PurchaseState.EXPIRED, stripe_session_id=None)
+    if purchase is None or purchase.state is not PurchaseState.NEW:
+        return
+    # Stripe never told us of a session. Should there be one that is paid, its webhook settles: late money wins.
+    if await services.store.move_purchase(purchase_id, PurchaseState.EXPIRED, stripe_session_id=None):
+        payment_event(services, PaymentEvent.EXPIRED, purchase=purchase_id)
 
 
 async def reconcile_forever(services: Services) -> None:

@@ -3,7 +3,7 @@
 import structlog
 
 from gateway.errors import GatewayError
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, payment_event
 from gateway.flows.services import Services
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import AlreadyRefunded, RefundRefused
@@ -32,14 +32,9 @@ async def carry_out_refund(services: Services, order: Order) -> None:
         await _postpone(services, order, error.code)
         return
     if await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now()):
-        tell_refunded(services, order, refund_id)
+        told = about(services, order.ref)
+        payment_event(services, PaymentEvent.REFUNDED, **told, refund=refund_id, reason=order.reason)
     services.news.tell(order.ref)
-
-
-def tell_refunded(services: Services, order: Order, refund_id: str) -> None:
-    ours = services.store.purchase(order.ref) is not None
-    about = {"purchase": order.ref} if ours else {"session": order.ref}
-    payment_event(services, PaymentEvent.REFUNDED, **about, refund=refund_id, reason=order.reason)
 
 
 async def _refunded_otherwise(services: Services, order: Order) -> None:
@@ -61,7 +56,7 @@ async def _refused(services: Services, order: Order, why: str) -> None:
         await _postpone(services, order, type(error).__name__)
         return
     if await services.store.refuse_refund(order.id, reason=why, now=services.now()):
-        log.error("refund_refused", order=order.id, ref=order.ref, why=why)
+        payment_event(services, PaymentEvent.REFUND_REFUSED, **about(services, order.ref), order=order.id, why=why)
         services.news.tell(order.ref)
 
 

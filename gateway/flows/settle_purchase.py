@@ -119,6 +119,7 @@ async def _take_unmatched(services: Services, purchase: Purchase, session: Check
     taken = await services.store.take_unmatched(unmatched, reason=reason, now=services.now())
     if taken:
         payment_event(services, PaymentEvent.MONEY_UNMATCHED, purchase=purchase.id, session=session.id, fault=fault)
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, session=session.id, reason=reason)
     return taken
 
 

@@ -4,10 +4,11 @@ import structlog
 
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, payment_event
 from gateway.flows.services import Services
 from gateway.payments.checkout import Return
 from gateway.store.money import Refused
+from gateway.store.reports import count_orders, read_unmatched_ref
 
 VOID = ("failed", "canceled")  # refunds that did not happen after all
 LOST = ("lost", "prevented")  # disputes that nobody decides any more
@@ -27,14 +28,17 @@ async def settle_returns(services: Services, payment_intent_id: str) -> Purchase
     if services.checkout is None:
         return None
     purchase = services.store.purchase_by_payment(payment_intent_id)
+    ref = purchase.id if purchase else await read_unmatched_ref(services.store, payment_intent_id)
     for item in await services.checkout.returns(payment_intent_id):
-        if await _book(services, payment_intent_id, purchase, item):
-            ref = purchase.id if purchase else None
+        orders = await count_orders(services.store, ref) if ref else 0
+        if ref and await _book(services, payment_intent_id, purchase, item):
+            told = about(services, ref)
             ordered = item.order_id is not None and item.status not in VOID
             event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
-            payment_event(services, event, purchase=ref, cause=item.id, kind=item.kind, status=item.status)
-            if purchase is not None:
-                services.news.tell(purchase.id)
+            payment_event(services, event, **told, cause=item.id, kind=item.kind, status=item.status)
+            if await count_orders(services.store, ref) > orders:
+                payment_event(services, PaymentEvent.REFUND_ORDERED, **told, reason="what is left of it")
+            services.news.tell(ref)
     return purchase
 
 

@@ -39,6 +39,17 @@ async def read_ledger(
     return [entry(**dict(row)) for row in rows]
 
 
+async def read_unmatched_ref(store: Store, payment_intent_id: str) -> str | None:
+    """The Checkout Session whose money a payment brought, where it is unmatched."""
+    rows = await store.scan("unmatched_of_payment", payment_intent_id=payment_intent_id)
+    return str(rows[0]["ref"]) if rows else None
+
+
+async def count_orders(store: Store, ref: str) -> int:
+    """How many refunds were ever ordered of a purchase, or of a session's unmatched money."""
+    return int((await store.scan("orders_of", ref=ref))[0]["n"])
+
+
 async def read_money_at_risk(store: Store) -> dict[tuple[str, str], AtRisk]:
     """(mode, currency) → what is owed to buyers, and where it is. Of few rows, however many were ever sold."""
     owed: dict[tuple[str, str], int] = {}
