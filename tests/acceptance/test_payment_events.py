@@ -1,4 +1,4 @@
-"""Everything that happens to a payment is one line of a log, the gateway's or a command's, with the ids that are known."""
+"""What happens to a payment is one line of a log, the gateway's or a command's, with the ids that are known."""
 
 import json
 import subprocess
@@ -17,8 +17,8 @@ from gateway.flows.payment_events import PaymentEvent
 BODY = {"fmu_id": "test:Slow", "step": 0.1}
 LONG = {**BODY, "start_values": {"pause": 1.0}}  # ten seconds
 EXPECTED = {
-    "checkout_opened": 8, "paid": 6, "held": 2, "captured": 1, "released": 1, "processing": 1, "failed": 1, "expired": 1,
-    "money_unmatched": 1, "money_went_back": 4, "refund_ordered": 4, "refunded": 3, "refund_refused": 1,
+    "checkout_opened": 8, "paid": 6, "held": 2, "captured": 1, "released": 1, "processing": 1, "failed": 1,
+    "expired": 1, "money_unmatched": 1, "money_went_back": 4, "refund_ordered": 4, "refunded": 3, "refund_refused": 1,
     "given_otherwise": 1,
 }  # fmt: skip
 ASKED_FOR = ("checkout_opened", "paid", "held", "captured", "released", "processing", "failed", "expired")

@@ -100,6 +100,7 @@ def test_a_dispute_of_a_delivered_run_costs_only_if_it_is_lost(
 def test_a_dispute_told_out_of_order_ends_the_same(gateway: Gateway) -> None:
     bought = gateway.buy()
     gateway.stripe.drop("charge.dispute.created")
+    gateway.stripe.drop("charge.dispute.funds_withdrawn")
     dispute = gateway.stripe.dispute(gateway.payment_of(bought))
     assert gateway.token_state(bought) == "ready"
     gateway.stripe.close_dispute(_id(dispute), "lost")
