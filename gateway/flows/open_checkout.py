@@ -69,6 +69,11 @@ def open_purchase_like(services: Services, quote: Quote) -> Purchase | None:
     )
 
 
+def asks_stripe(services: Services, purchase_id: str, begun: Purchase | None) -> bool:
+    """Whether opening this purchase makes a Checkout Session: nobody did yet, or whoever tried got no answer."""
+    return (begun is None or begun.state is PurchaseState.NEW) and not services.opening.under_way(purchase_id)
+
+
 def check_openable(services: Services, quote: Quote) -> tuple[Checkout, str]:
     """Stripe, and what the quoted model is sold as. QuoteExpired past the quote's end, ModelNotFound if it is gone."""
     if services.now() >= quote.expires_at or services.checkout is None:

@@ -24,6 +24,7 @@ EVERY_SECONDS = 60
 EVENTS_READ = "events"
 OVERLAP_SECONDS = 600  # an event may appear in the list later than its time says
 DAY = 24 * 3600
+AT_ONCE = 100  # rows that a query for one round gives at most
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ async def catch_up(services: Services) -> None:
     store, now, livemode = services.store, services.now(), services.settings.livemode
     await read_missed_events(services)
     await _each(services, await store.due_events(services.now()), _work_late)
-    await _each(services, await store.unsettled_purchases(now, livemode=livemode), _settle_late)
+    await _each(services, await _next_unsettled(services), _settle_late)
     paid_before = now - services.settings.unspent_refund_days * DAY
     await _each(services, await store.unspent_tokens(paid_before=paid_before, livemode=livemode), _give_back)
     await _each(services, await store.due_orders(services.now(), livemode=livemode), carry_out_refund)
@@ -90,6 +91,17 @@ async def _each(services: Services, items: Sequence[T], step: Callable[[Services
             await step(services, item)
         except Exception:
             log.exception("reconcile_broke", step=step.__name__, item=getattr(item, "id", item))
+
+
+async def _next_unsettled(services: Services) -> list[str]:
+    """As many as one round looks at, behind those of the round before; after the last of all it begins again."""
+    store = services.store
+    found = await store.unsettled_purchases(
+        services.now(), livemode=services.settings.livemode, after=services.settled_up_to
+    )
+    last = store.purchase(found[-1]) if len(found) == AT_ONCE else None
+    services.settled_up_to = (last.expires_at, last.id) if last is not None else (0, "")
+    return found
 
 
 async def _work_late(services: Services, event: Event) -> None:

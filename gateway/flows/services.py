@@ -39,6 +39,9 @@ class Shared(Generic[T]):
             task.add_done_callback(lambda _: self._tasks.pop(key))
         return await asyncio.shield(task)
 
+    def under_way(self, key: str) -> bool:
+        return key in self._tasks
+
 
 class News:
     """Wakes those who wait for something to happen to a purchase."""
@@ -89,6 +92,7 @@ class Services:
     opening: Shared[Purchase] = field(default_factory=Shared)
     asking: Shared[Purchase | None] = field(default_factory=Shared)
     asked_at: dict[str, float] = field(default_factory=dict)  # by purchase: when Stripe was last asked
+    settled_up_to: tuple[int, str] = (0, "")  # of purchases past their end, what the reconciler looked at last
     news: News = field(default_factory=News)
     meter: Meter = field(default_factory=Meter)
     paying: dict[tuple[str, str], str] = field(default_factory=dict)  # POST /pay under a key, now: digest

@@ -56,12 +56,14 @@ UPDATE purchase SET state = 'paid', stripe_session_id = :stripe_session_id, paym
        receipt_url = :receipt_url, paid_at = :now
  WHERE id = :id AND state <> 'paid' AND COALESCE(stripe_session_id, :stripe_session_id) = :stripe_session_id RETURNING *;
 
--- name: unsettled_purchases(now, livemode)
--- Past the end of their Checkout Session and still undecided: Stripe is asked what became of them.
+-- name: unsettled_purchases(now, livemode, after_at, after_id)
+-- Past the end of their Checkout Session and still undecided: Stripe is asked what became of them. The next hundred:
+-- those that stay undecided for days, as bank debits do, must not be in the way of all others.
 -- Only those of the mode we run in: the other key knows nothing of them, and they would be in the way for ever.
 SELECT id FROM purchase
  WHERE state IN ('new', 'open', 'processing') AND expires_at <= :now AND livemode = :livemode
- ORDER BY expires_at LIMIT 100;
+   AND (expires_at, id) > (:after_at, :after_id)
+ ORDER BY expires_at, id LIMIT 100;
 
 -- name: mint_token(id, account_id, expires_at)!
 INSERT INTO token(id, purchase_id, account_id, state, expires_at) VALUES (:id, :id, :account_id, 'ready', :expires_at);

@@ -271,8 +271,10 @@ class Store:
     async def due_orders(self, now: int, *, livemode: bool) -> list[Order]:
         return [order_of(row) for row in await self.scan("due_orders", now=now, livemode=int(livemode))]
 
-    async def unsettled_purchases(self, now: int, *, livemode: bool) -> list[str]:
-        return [row["id"] for row in await self.scan("unsettled_purchases", now=now, livemode=int(livemode))]
+    async def unsettled_purchases(self, now: int, *, livemode: bool, after: tuple[int, str] = (0, "")) -> list[str]:
+        """At most a hundred, behind the one that expired at `after[0]` and has the id `after[1]`."""
+        asked = {"now": now, "livemode": int(livemode), "after_at": after[0], "after_id": after[1]}
+        return [row["id"] for row in await self.scan("unsettled_purchases", **asked)]
 
     async def unspent_tokens(self, *, paid_before: int, livemode: bool) -> list[str]:
         rows = await self.scan("unspent_tokens", paid_before=paid_before, livemode=int(livemode))

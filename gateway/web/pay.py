@@ -12,7 +12,7 @@ from gateway.domain.quotes import Quote
 from gateway.domain.requests import PayBody, parse
 from gateway.domain.statements import Statements
 from gateway.errors import InvalidRequest
-from gateway.flows.open_checkout import new_quote, open_checkout, open_purchase_like, payable
+from gateway.flows.open_checkout import asks_stripe, new_quote, open_checkout, open_purchase_like, payable
 from gateway.flows.pay_once import PayKey, digests, pay_once
 from gateway.flows.services import Services
 from gateway.payments.challenge import iso, status_url
@@ -43,7 +43,8 @@ async def pay(request: Request) -> Response:
         quote = asked or await _fresh_quote(services, body.fmu_id or "", sender)
         reuse = asked is None and sender.account_id is not None
         begun = open_purchase_like(services, quote) if reuse else None
-        if (begun or services.store.purchase(quote.purchase_id)) is None:
+        begun = begun or services.store.purchase(quote.purchase_id)
+        if asks_stripe(services, begun.id if begun else quote.purchase_id, begun):
             address = client_address(request.scope, headers, services.settings.trusted_proxies)
             within_checkouts(request.scope, request.app.state.rates, address)
         purchase = await open_checkout(

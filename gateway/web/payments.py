@@ -25,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.flows.entitlements import run_url
 from gateway.flows.meter import WEBHOOKS_REFUSED_ALARM
-from gateway.flows.open_checkout import check_openable, open_checkout, payable
+from gateway.flows.open_checkout import asks_stripe, check_openable, open_checkout, payable
 from gateway.flows.receive_webhook import receive_webhook
 from gateway.flows.services import Services
 from gateway.flows.settle_purchase import follow_purchase
@@ -71,10 +71,10 @@ async def checkout(request: Request) -> Response:
         return _looked_ahead(services, quote, begun)
     if any("prefetch" in request.headers.get(name, "").lower() for name in PREFETCH_HEADERS):
         raise PrefetchRefused()
-    if begun is None:
+    if asks_stripe(services, quote.purchase_id, begun):
         address = client_address(request.scope, read_headers(request.scope), services.settings.trusted_proxies)
         within_checkouts(request.scope, request.app.state.rates, address)
-    elif begun.state is not PurchaseState.NEW:
+    elif begun is not None and begun.state is not PurchaseState.NEW:
         await follow_purchase(services, quote.purchase_id, 0)
     purchase = await open_checkout(services, quote)
     if purchase.state in (PurchaseState.PAID, PurchaseState.PROCESSING):

@@ -47,6 +47,24 @@ def test_a_purchase_that_an_account_is_given_again_counts_as_one_checkout(open_g
     problem(owner.http.post("/pay", json=third), 429, "rate_limited")
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_checkout_that_stripe_refuses_counts_each_time_it_is_tried(
+    open_gateway: Callable[..., Gateway], eager: bool
+) -> None:
+    gateway = open_gateway(checkouts_per_minute=3)
+    quote = gateway.quote()
+    gateway.stripe.fault("error", status=400, path="/v1/checkout/sessions", method="POST", times=None)
+    gateway.stripe.reset_calls()
+
+    def opened() -> httpx.Response:
+        if eager:
+            return gateway.http.post("/pay", json={"session_id": quote["session_id"]})
+        return gateway.get(quote["checkout_url"])
+
+    limited([opened() for _ in range(4)], 3, 502)
+    assert len(gateway.stripe.calls()) == 3
+
+
 def test_checkouts_of_all_together_never_exceed_what_stripe_takes(open_gateway: Callable[..., Gateway]) -> None:
     gateway = open_gateway(checkouts_per_second=1)
     quotes = [gateway.quote() for _ in range(4)]

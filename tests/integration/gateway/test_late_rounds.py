@@ -1,0 +1,112 @@
+"""What the reconciler does when much is late, when it gives up, and what it tells the operator's log meanwhile."""
+
+from collections.abc import Callable
+
+import pytest
+import structlog
+from harness import Gateway
+from structlog.testing import LogCapture
+
+from gateway.flows.receive_webhook import DEAD_AFTER, work_on_event
+from gateway.flows.services import Services
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture
+def gateway(open_gateway: Start) -> Gateway:
+    return open_gateway()
+
+
+def test_many_that_stay_undecided_are_not_in_the_way_of_the_others(gateway: Gateway) -> None:
+    """Bank debits take days, and a session of another Stripe account never says anything."""
+    quote = gateway.quote()
+    session = gateway.open(quote)
+    copies = (
+        "INSERT INTO purchase(id, fmu_id, fmu_sha256, amount, currency, livemode, state, quote_expires_at, expires_at, "
+        "success_url, cancel_url, return_code, stripe_session_id, checkout_url, created_at) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+        "SELECT 'pur_' || i, 'x', 'x', 1000000, 'usd', 0, 'processing', 1, 1, '', '', '', 'cs_' || i, '', 1 FROM n"
+    )
+    gateway.call(lambda s: s.store.write(lambda db: db.execute(copies).rowcount))
+    gateway.stripe.drop("*", times=None)
+    gateway.stripe.pay(session)
+    gateway.later(3 * 3600)
+    for state in ("open", "paid"):
+        gateway.reconcile()
+        assert gateway.rows("SELECT state FROM purchase WHERE stripe_session_id = ?", session) == [{"state": state}]
+    gateway.stripe.reset_calls()
+    gateway.reconcile()  # and from the beginning again
+    assert [call for call in gateway.stripe.calls() if call["path"] == "/v1/checkout/sessions/cs_1"]
+
+
+EVENT = "SELECT id, state, attempts, next_at FROM inbox WHERE type = 'checkout.session.completed'"
+
+
+def test_an_event_is_tried_again_later_and_later_and_given_up_after_days(gateway: Gateway) -> None:
+    quote = gateway.quote()
+    session = gateway.open(quote)
+    gateway.stripe.fault("error", status=400, path=f"/v1/checkout/sessions/{session}", method="GET", times=None)
+    gateway.stripe.pay(session)
+    now = gateway.services.now()
+    gateway.services.now = lambda: now
+    waited = []
+    while (event := gateway.rows(EVENT)[0])["state"] == "new":
+        assert event["attempts"] == len(waited) + 1
+        waited.append(event["next_at"] - now)
+        now = event["next_at"] - 1
+        gateway.call(work_off)  # a second too early
+        assert gateway.rows(EVENT) == [event]
+        now = event["next_at"]
+        gateway.call(work_off)
+    assert waited[1:8] == [15, 60, 300, 900, 3600, 3600, 3600]
+    assert (event["state"], event["attempts"]) == ("dead", DEAD_AFTER)
+    assert sum(waited) > 3 * 24 * 3600  # as long as Stripe itself would try
+    assert "1 dead events" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
+    gateway.stripe.clear_faults()
+    gateway.ask_again()
+    assert gateway.status(quote["session_id"]).json()["status"] == "ready"  # the buyer's money waits for nobody
+
+
+async def work_off(services: Services) -> None:
+    for event in await services.store.due_events(services.now()):
+        await work_on_event(services, event)
+
+
+ROWS = {
+    "dead_events": "INSERT INTO inbox VALUES ('evt', 't', 'o', 'dead', 80, 'e', '{}', 1, 1)",
+    "dead_orders": "INSERT INTO outbox SELECT 'o', 'refund', 'gone', 1, 'pi', 1, 'usd', 0, 'r', 'dead', 9, 'e', "
+    "NULL, 1, 1",
+}
+
+
+@pytest.mark.parametrize("alarm", [*ROWS, "failed_refunds", "webhooks_refused_in_a_row"])
+def test_an_alarm_is_logged_when_it_begins_and_when_it_is_over_and_not_in_between(
+    gateway: Gateway, alarm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = LogCapture()  # instead of the standard error of whichever test was the first to log
+    monkeypatch.setattr("gateway.flows.reconcile.log", structlog.wrap_logger(None, processors=[lines]))
+    if alarm in ROWS:
+        gateway.call(lambda s: s.store.write(lambda db: db.execute(ROWS[alarm]).rowcount))
+    elif alarm == "failed_refunds":
+        gateway.buy()
+        gateway.stripe.fault("error", status=400, path="/v1/refunds", method="POST", times=None)
+        gateway.later(31 * 24 * 3600)
+    else:
+        for _ in range(5):
+            gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
+    for _ in range(3):
+        gateway.reconcile()
+    gone = {"dead_events": "DELETE FROM inbox", "dead_orders": "DELETE FROM outbox",
+            "failed_refunds": "DELETE FROM outbox"}  # fmt: skip
+    if alarm in gone:
+        gateway.call(lambda s: s.store.write(lambda db: db.execute(gone[alarm]).rowcount))
+        if alarm == "failed_refunds":
+            gateway.later(-31 * 24 * 3600)
+    else:
+        gateway.stripe.deliver_raw("{}")
+        gateway.buy()
+    gateway.reconcile()
+    alarms = [line for line in lines.entries if line["event"] in ("alarms", "alarms_over")]
+    assert [(line["event"], line["log_level"]) for line in alarms] == [("alarms", "error"), ("alarms_over", "info")]
+    assert alarms[0][alarm] == (5 if alarm.startswith("webhooks") else 1)
