@@ -1,0 +1,66 @@
+"""Numbered files of schema/: each is applied once, whole or not at all, and a newer database is left as it is."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.store import connection
+from gateway.store.connection import DatabaseUnusable, connect, migrate, schema_version
+
+FIRST = "CREATE TABLE one(a);\nINSERT INTO one VALUES (1);\n"
+SECOND = "CREATE TABLE two(a);\nINSERT INTO two SELECT a + 1 FROM one;\n"
+BROKEN = "CREATE TABLE three(a);\nINSERT INTO nowhere VALUES (1);\n"
+
+
+@pytest.fixture
+def schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A schema/ folder of the test's own, with one file in it."""
+    monkeypatch.setattr(connection, "HERE", tmp_path)
+    folder = tmp_path / "schema"
+    folder.mkdir()
+    (folder / "0001_one.sql").write_text(FIRST)
+    (folder / "notes.sql").write_text("nor is this one of them;")
+    return folder
+
+
+def tables(path: Path) -> list[str]:
+    with closing(connect(path, readonly=True)) as db:
+        return sorted(row[0] for row in db.execute("SELECT name FROM sqlite_master"))
+
+
+def applied(path: Path) -> int:
+    with closing(connect(path)) as db:
+        migrate(db)
+        return schema_version(db)
+
+
+def test_what_a_database_lacks_is_applied_once_and_in_order(path: Path, schema: Path) -> None:
+    assert applied(path) == 1
+    (schema / "0002_two.sql").write_text(SECOND)
+    assert [applied(path), applied(path)] == [2, 2]
+    with closing(connect(path, readonly=True)) as db:
+        assert [db.execute(f"SELECT a FROM {name}").fetchall()[0][0] for name in ("one", "two")] == [1, 2]
+        assert db.execute("SELECT count(*) FROM two").fetchone()[0] == 1
+
+
+def test_a_file_that_fails_leaves_nothing_of_itself_and_all_of_those_before(path: Path, schema: Path) -> None:
+    (schema / "0002_two.sql").write_text(SECOND)
+    (schema / "0003_three.sql").write_text(BROKEN)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        applied(path)
+    assert tables(path) == ["one", "two"]
+    (schema / "0003_three.sql").unlink()
+    assert applied(path) == 2
+
+
+def test_an_older_gateway_changes_nothing_in_a_newer_database(path: Path, schema: Path) -> None:
+    (schema / "0002_two.sql").write_text(SECOND)
+    assert applied(path) == 2
+    (schema / "0002_two.sql").unlink()
+    with closing(connect(path)) as db:
+        before = db.execute("PRAGMA data_version").fetchone()[0], list(db.iterdump())
+        with closing(connect(path)) as older, pytest.raises(DatabaseUnusable, match="has schema 2"):
+            migrate(older)
+        assert (db.execute("PRAGMA data_version").fetchone()[0], list(db.iterdump())) == before
