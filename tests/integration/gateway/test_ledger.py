@@ -77,6 +77,20 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat(gateway: Gateway) -> 
     assert found == whole
 
 
+def test_pages_of_a_range_stay_within_it(gateway: Gateway) -> None:
+    buyer = gateway.account()
+    for _ in range(4):
+        buyer.buy()
+    moved = "UPDATE transfer SET at = ? + (seq - 1) * ?"
+    gateway.call(lambda s: s.store.write(lambda db: db.execute(moved, (1_800_000_000, 24 * 3600)).rowcount))
+    found, url = [], "/ledger?from=2027-01-16&to=2027-01-17&limit=1"
+    while url:
+        page = buyer.get(url).json()
+        found += [transfer["at"] for transfer in page["transfers"]]
+        url = page["next"]
+    assert found == ["2027-01-16T08:00:00Z", "2027-01-17T08:00:00Z"]
+
+
 def test_a_range_of_dates_includes_its_days_and_one_of_times_its_beginning_only(gateway: Gateway) -> None:
     buyer = gateway.account()
     for _ in range(2):
