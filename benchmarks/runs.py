@@ -9,6 +9,7 @@ confinement ≤ 1 ms over a bare fork, a paid call over HTTP ≤ 3 ms over the r
 
 import argparse
 import asyncio
+import contextlib
 import os
 import statistics
 import subprocess
@@ -22,14 +23,14 @@ from pathlib import Path
 from fmpy import simulate_fmu
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "acceptance")]
 
-from harness import House  # noqa: E402
+from harness import free_port  # noqa: E402
+from served import Served  # noqa: E402
 
 from gateway.domain.runs import RunPlan  # noqa: E402
 from gateway.errors import SimulationTimeout  # noqa: E402
-from gateway.flows.services import Services  # noqa: E402
-from gateway.simulation import forkservers  # noqa: E402
+from gateway.simulation import forkservers, zygotes  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
@@ -37,8 +38,9 @@ from stripe_stub.testing import LocalStripe  # noqa: E402
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 MISBEHAVING = ROOT / "tests" / "data" / "fmus"
 TIMEOUT = 60.0  # seconds; of the runner that measures speed
-PAUSE = 0.02  # seconds between two runs, where one buyer's answer is measured: others' processes are ready by then
+PAUSE = 0.02  # seconds between two runs where what one buyer waits for is measured: the next process is ready by then
 PAID = "BouncingBall"
+MANY = {"CHECKOUTS_PER_MINUTE": "0", "CHECKOUTS_PER_SECOND": "0"}  # unlimited: one buyer opens them all
 # A buyer in a process of its own: for every token that comes in, a paid call over one connection, and its seconds.
 BUYER = """
 import http.client, json, sys, time
@@ -80,7 +82,9 @@ async def compare(library: Library, runner: Runner, plan: RunPlan, rounds: int) 
     await confined()
     await in_process()
     for _ in range(rounds):
+        await asyncio.sleep(PAUSE)
         await timed(confined, times["confined"])
+        await asyncio.sleep(PAUSE)
         await timed(in_process, times["in process"])
     return statistics.median(times["confined"]), statistics.median(times["in process"])
 
@@ -129,7 +133,8 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
     seconds. The layers are taken out of both halves: of the zygote and of what each child adds."""
     runners = {name: Runner(parallel=1, queued=4, timeout_seconds=TIMEOUT, memory_mb=2048) for name in ("full", "bare")}
     times: dict[str, list[float]] = {name: [] for name in runners}
-    script = forkservers.SCRIPT
+    script, prepare = forkservers.SCRIPT, zygotes.PREPARE_SECONDS
+    zygotes.PREPARE_SECONDS = 3600.0  # each run waits for its process, so that what this costs can be seen
 
     async def once(name: str) -> None:
         with runners[name].reserve(paid=True) as place:
@@ -144,39 +149,40 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
             await timed(lambda name=name: once(name), times[name])  # type: ignore[misc]
     for runner in runners.values():
         await runner.close()
+    zygotes.PREPARE_SECONDS = prepare
     return statistics.median(times["full"]), statistics.median(times["bare"])
 
 
-def paid_call(folder: Path, rounds: int) -> tuple[float, float]:
-    """Medians of POST /simulate with a token each, and of the same run in the same gateway's runner, in seconds."""
-    with LocalStripe() as stripe:
-        house = House(folder / "house", SHIPPED, folder, stripe)
-        with house.gateway() as gateway:
-            model = gateway.services.library.models[f"msl:{PAID}"]
-            plan = trial(model)
-            tokens = [gateway.buy({"fmu_id": model.fmu_id}).token for _ in range(rounds)]
-            calls: list[float] = []
-            runs: list[float] = []
-            command = [sys.executable, "-c", BUYER, str(gateway.services.settings.port), model.fmu_id]
+async def paid_call(folder: Path, library: Library, runner: Runner, rounds: int) -> dict[float, tuple[float, float]]:
+    """Medians of POST /simulate at a gateway in a process of its own, a token each, and of the same run in a runner
+    here, in seconds, by the pause before each."""
+    model = library.models[f"msl:{PAID}"]
+    plan, found = trial(model), dict[float, tuple[float, float]]()
 
-            async def alone(services: Services) -> None:
-                async def run() -> None:
-                    with services.runner.reserve(paid=True) as place:
-                        await services.runner.run(plan, services.library.directory_of(model), place)
+    async def alone() -> None:
+        with runner.reserve(paid=True) as place:
+            await runner.run(plan, library.directory_of(model), place)
 
-                await timed(run, runs)
-
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as buyer:
-                assert buyer.stdin
-                assert buyer.stdout
-                for token in tokens:
-                    print(token, file=buyer.stdin, flush=True)
-                    calls.append(float(buyer.stdout.readline()))
-                    assert calls[-1] < 200, "a call failed"
-                    time.sleep(PAUSE)
-                    gateway.call(alone)
-                    time.sleep(PAUSE)
-    return statistics.median(calls), statistics.median(runs)
+    with LocalStripe() as stripe, contextlib.closing(Served(folder, SHIPPED, stripe, free_port(), **MANY)) as gateway:
+        gateway.wait_until_ready()
+        tokens = [gateway.buy({"fmu_id": model.fmu_id}).token for _ in range(2 * rounds)]
+        command = [sys.executable, "-c", BUYER, str(gateway.http.base_url.port), model.fmu_id]
+        buyer = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert buyer.stdin
+        assert buyer.stdout
+        for pause in (0.0, PAUSE):
+            calls, runs = list[float](), list[float]()
+            for _ in range(rounds):
+                await asyncio.sleep(pause)
+                buyer.stdin.write(f"{tokens.pop()}\n".encode())
+                calls.append(float(await buyer.stdout.readline()))
+                assert calls[-1] < 200, "a call failed"
+                await asyncio.sleep(pause)
+                await timed(alone, runs)
+            found[pause] = statistics.median(calls), statistics.median(runs)
+        buyer.stdin.close()
+        await buyer.wait()
+    return found
 
 
 async def main() -> None:
@@ -208,12 +214,12 @@ async def main() -> None:
         line("forked and confined", full)
         line("forked only", bare)
         print(f"  confinement costs {(full - bare) * 1e3:.2f} ms")
-        await runner.close()
         print(f"dead {await kill_delay(Path(folder)) * 1e3:.0f} ms after the deadline, at worst")
-        call, alone = await asyncio.to_thread(paid_call, Path(folder), chosen.rounds)
-        line(f"{PAID}, paid call over HTTP, a token each", call)
-        line("the run alone, in the same gateway", alone)
-        print(f"  the gateway adds {(call - alone) * 1e3:.2f} ms")
+        for pause, (call, alone) in (await paid_call(Path(folder), library, runner, chosen.rounds)).items():
+            line(f"{PAID}, paid call over HTTP, {pause * 1e3:.0f} ms after the run before", call)
+            line("the run alone, without a gateway", alone)
+            print(f"  the gateway adds {(call - alone) * 1e3:.2f} ms")
+        await runner.close()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

@@ -192,7 +192,6 @@ def configure_logging() -> None:
     """One JSON line per event on stderr."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -175,7 +175,7 @@ def processes(folder: Path) -> tuple[set[int], int]:
 
 async def prepared(runner: Runner) -> None:
     """Returns when in every zygote a process waits for the next run."""
-    await asyncio.sleep(0)
+    await asyncio.sleep(2 * zygotes.PREPARE_SECONDS)
     spares = [task.result()._spare for task in runner._zygotes.values()]
     await asyncio.gather(*(spare.process for spare in spares if spare is not None))
     assert None not in spares

@@ -21,6 +21,7 @@ from gateway.simulation.forkservers import Forkserver, Keeper, readable
 START_SECONDS = 20.0  # it takes milliseconds; the rest is for a slow machine and the FMU's constructors
 UCRED = struct.Struct("3i")  # pid, uid, gid
 REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
+PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
 WATCH_SECONDS = 1.0  # between two looks at what a zygote does
 
 
@@ -184,7 +185,7 @@ class Zygote:
                 return
             if future is not None and not future.done():
                 future.set_result(ended)
-                self._loop.call_soon(self._prepare)  # after whoever waits for that result had a turn
+                self._loop.call_later(PREPARE_SECONDS, self._prepare)
 
     def lose(self) -> None:
         """It died or does not answer: no more runs, and those in it are over."""

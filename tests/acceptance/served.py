@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class Served(Buyer):
-    """`python -m gateway serve` in a folder of its own, with a local Stripe."""
+    """`python -m gateway serve` in a folder of its own, with a local Stripe; `settings` are environment variables."""
 
-    def __init__(self, folder: Path, models: Path, stripe: LocalStripe, port: int):
+    def __init__(self, folder: Path, models: Path, stripe: LocalStripe, port: int, **settings: str):
         super().__init__(f"http://127.0.0.1:{port}", stripe)
         self.database = folder / "gateway.sqlite3"
         self.log = folder / "log"
@@ -33,6 +33,7 @@ class Served(Buyer):
             "MODELS_DIR": str(models),
             "PRICING_FILE": str(folder / "prices.toml"),
             "PARALLEL_RUNS": "2",
+            **settings,
         }
         (folder / "prices.toml").write_text(PRICES)
         command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
