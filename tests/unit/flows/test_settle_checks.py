@@ -15,8 +15,8 @@ from gateway.payments.checkout import CheckoutSession
 PURCHASE = Purchase(
     id="pur_1", account_id=None, kind="call", fmu_id="msl:BouncingBall", fmu_sha256="0" * 64, amount=1_000_000,
     currency="usd", livemode=0, state=PurchaseState.OPEN, quote_expires_at=1, expires_at=2, success_url="",
-    cancel_url="", return_code="", stripe_session_id="cs_1", payment_intent_id=None, checkout_url="", receipt_url=None, created_at=0,
-    paid_at=None,
+    cancel_url="", return_code="", stripe_session_id="cs_1", payment_intent_id=None, checkout_url="",
+    receipt_url=None, created_at=0, paid_at=None,
 )  # fmt: skip
 SESSION = CheckoutSession(
     id="cs_1", url=None, livemode=False, mode="payment", status="complete", payment_status="paid", amount_total=100,
