@@ -174,6 +174,15 @@ MUTANTS = (
     Mutant("held-is-taken", "what goes back during a run waits for its end", "gateway/store/returns.py",
            "    if _state(db, purchase_id) is TokenState.HELD:\n", "    if False:\n",
            f"{GATEWAY}/test_refused_refunds.py"),
+    Mutant("inquiry-takes", "a bank that only asks takes no money", "gateway/flows/settle_returns.py",
+           'item.status.startswith("warning_")', "False", f"{GATEWAY}/test_endings.py"),
+    Mutant("any-mode", "only a session for a payment pays", SETTLE,
+           '"mode": session.mode == "payment",', "", "tests/unit/flows/test_settle_checks.py"),
+    Mutant("starved", "purchases that stay undecided do not hide the others", RECONCILE,
+           "if len(found) == AT_ONCE else None", "if False else None", f"{GATEWAY}/test_late_rounds.py"),
+    Mutant("opens-for-ever", "each try to make a Checkout Session counts", "gateway/flows/open_checkout.py",
+           "(begun is None or begun.state is PurchaseState.NEW)", "begun is None",
+           f"{GATEWAY}/test_limits_and_keys.py"),
 )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ def test_an_account_uploads_so_often_a_day(open_gateway: Open) -> None:
     answer = send(buyer, b"x")
     problem(answer, 429, "rate_limited")
     assert 0 < int(answer.headers["retry-after"]) <= DAY
+    assert answer.headers["ratelimit-policy"] == '"uploads";q=2;w=86400'
+    assert answer.headers["ratelimit"].startswith('"uploads";r=0;t=')
     problem(send(gateway.account(), b"x"), 422, "not_an_archive")
 
 
