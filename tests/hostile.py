@@ -2,7 +2,7 @@
 that nothing else came of it. Longer than other files: the table of faults and what reads it read better whole.
 As a script it goes through all faults and prints what was wrong as JSON:
 
-    python tests/hostile.py <folder> [--without namespaces] [--own] [--in-a-row <count>]
+    python tests/hostile.py <folder> [--without namespaces] [--in-a-row <count>]
 """
 
 import asyncio
@@ -278,35 +278,21 @@ class Corpus:
         self.wrong["close"] = f"left behind: {[self._name(p) for p in left]} and {runs} runs"
 
 
-async def survey(folder: Path, *, own: Iterable[str], by_parameter: Iterable[str], together: int = 8) -> dict[str, str]:
-    """What is wrong, by fault: those of `own` each as an FMU of its own, so many at once, the others one by one."""
-    own, by_parameter = list(own), list(by_parameter)
+async def survey(folder: Path, *, together: int = 8) -> dict[str, str]:
+    """What is wrong, by fault: each as an FMU of its own, so many at once."""
     wrong = {}
     patience = zygotes.START_SECONDS, zygotes.REPORT_SECONDS
-    bombs = [name for name in own if name in BOMBS]
-    own = [name for name in own if name not in BOMBS]
     for slow in (False, True):
         corpus = Corpus(folder / f"{slow}", parallel=together, timeout=1.0 if slow else 30.0)
         await corpus.begin()
         if slow:
             zygotes.START_SECONDS, zygotes.REPORT_SECONDS = 3.0, 2.0
         try:
-            mine = [name for name in own if (name in SLOW) is slow]
-            for i in range(0, len(mine), together):
-                await asyncio.gather(*(corpus.fault(name, own=True) for name in mine[i : i + together]))
-                await corpus.after(mine[i : i + together])
-            if slow:
-                waiting = [name for name in by_parameter if name in SLOW]
-                await asyncio.gather(*(corpus.fault(name, own=False) for name in waiting))
-                await corpus.after(waiting)
-                for name in bombs:
-                    await corpus.fault(name, own=True)
-                    await corpus.after([name])
-            else:
-                for name in by_parameter:
-                    if name not in SLOW:
-                        await corpus.fault(name, own=False)
-                        await corpus.after([name])
+            names = [name for name in FAULTS if (name in SLOW) is slow and name not in BOMBS]
+            batches = [names[i : i + together] for i in range(0, len(names), together)]
+            for batch in [*batches, *([name] for name in BOMBS if slow)]:
+                await asyncio.gather(*(corpus.fault(name, own=True) for name in batch))
+                await corpus.after(batch)
         finally:
             zygotes.START_SECONDS, zygotes.REPORT_SECONDS = patience
             await corpus.close()
@@ -340,13 +326,11 @@ def main(arguments: list[str]) -> None:
     folder = Path(arguments[0])
     if "--without" in arguments:
         take_away(arguments[arguments.index("--without") + 1])
-    everything = "--own" in arguments
-    own = list(FAULTS) if everything else OWN
-    rest = [] if everything else [name for name in FAULTS if name not in OWN]
     if "--in-a-row" in arguments:
-        work = in_a_row(folder, [name for name in rest if name not in SLOW], int(arguments[-1]))
+        names = [name for name in FAULTS if name not in OWN + SLOW]
+        work = in_a_row(folder, names, int(arguments[-1]))
     else:
-        work = survey(folder, own=own, by_parameter=rest)
+        work = survey(folder)
     print(json.dumps(asyncio.run(work)))
 
 
