@@ -52,8 +52,14 @@ async def recover_runs(services: Services) -> None:
 
 async def reconcile(services: Services) -> None:
     """One round of the gateway that owns the database."""
-    await recover_runs(services)
+    await keep_house(services)
     await catch_up(services)
+    await log_alarms(services)
+
+
+async def keep_house(services: Services) -> None:
+    """What a gateway does alone with its own files and rows."""
+    await recover_runs(services)
     await _delete_old_results(services)
     await clear_uploads(services)
     await write_quotes(services)
@@ -161,10 +167,16 @@ async def _settle_late(services: Services, purchase_id: str) -> None:
 
 
 async def reconcile_forever(services: Services) -> None:
-    """Every minute; a round that breaks is logged and the next one comes all the same."""
+    """Every minute, ours and what takes Stripe each in its own time: a Stripe that is silent may hold up a round of
+    questions for an hour, but no orphan and no alarm."""
+    await asyncio.gather(_forever(services, keep_house), _forever(services, catch_up))
+
+
+async def _forever(services: Services, work: Callable[[Services], Awaitable[None]]) -> None:
+    """A round that breaks is logged and the next one comes all the same."""
     while True:
         await asyncio.sleep(EVERY_SECONDS)
         try:
-            await reconcile(services)
+            await work(services)
         except Exception:
             log.exception("reconcile_broke")

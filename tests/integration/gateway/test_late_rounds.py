@@ -1,14 +1,16 @@
 """What the reconciler does when much is late, when it gives up, and what it tells the operator's log meanwhile."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import structlog
-from harness import Gateway
+from harness import Gateway, change, until
 from structlog.testing import LogCapture
 
 from gateway.flows.receive_webhook import DEAD_AFTER, work_on_event
 from gateway.flows.services import Services
+from gateway.store.money import NewRun
 
 Start = Callable[..., Gateway]
 
@@ -110,3 +112,27 @@ def test_an_alarm_is_logged_when_it_begins_and_when_it_is_over_and_not_in_betwee
     alarms = [line for line in lines.entries if line["event"] in ("alarms", "alarms_over")]
     assert [(line["event"], line["log_level"]) for line in alarms] == [("alarms", "error"), ("alarms_over", "info")]
     assert alarms[0][alarm] == (5 if alarm.startswith("webhooks") else 1)
+
+
+def test_a_silent_stripe_holds_up_neither_orphans_nor_alarms(
+    open_gateway: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flows.reconcile.EVERY_SECONDS", 0.05)
+    gateway = open_gateway()
+    bought = gateway.buy()
+    gateway.stripe.reset_calls()
+    gateway.stripe.fault("hang", path="/v1/*", method="GET", times=None)
+    many = "INSERT INTO inbox VALUES (?, 'checkout.session.expired', 'cs_x', 'new', 0, NULL, '{}', 1, 1)"
+    for number in range(3):  # each of them is asked about until the client's patience ends
+        change(gateway.settings.database_path, many, f"evt_{number}")
+    until(lambda: [call for call in gateway.stripe.calls() if call["path"] == "/v1/events"], "a question to Stripe")
+    purchase = gateway.purchase_id(bought)
+    orphan = NewRun("run_" + "0" * 32, purchase, None, None, "d", "msl:BouncingBall", "", 1_000_000, 2**40)
+    sha256 = gateway.rows("SELECT fmu_sha256 FROM purchase")[0]["fmu_sha256"]
+    asked = {"token_id": purchase, "generation": 1, "currency": "usd", "livemode": False}
+    gateway.call(lambda s: s.store.hold(replace(orphan, fmu_sha256=sha256), **asked, now=s.now()))
+    until(lambda: gateway.token_state(bought) == "ready", "the orphan's release")
+    for _ in range(5):
+        gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
+    until(lambda: gateway.services.meter.alarms, "the alarm")
+    gateway.stripe.clear_faults()
