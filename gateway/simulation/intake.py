@@ -27,6 +27,7 @@ MAX_RATIO = 200  # of one file above 1 MiB; real FMUs stay below 30
 MAX_PATH = 240  # bytes
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 STORED, DEFLATED = 0, 8
+UTF8_NAME = 0x800  # of an entry's flags
 DESCRIPTION = "modelDescription.xml"
 BUILD_DESCRIPTION = "sources/buildDescription.xml"  # FMPy reads it, too
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT = b"PK\5\6", 22, 65_535
@@ -100,9 +101,11 @@ def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         raise Refused("too_many_files", f"It has {len(entries)} files; at most {MAX_ENTRIES} are taken.")
     seen: set[str] = set()
     for entry in entries:
-        name = entry.orig_filename
+        name = entry.filename
         if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
             raise Refused("unsafe_path", f"The path {name[:80]!r} leads out of the archive.")
+        if not _has_one_name(entry):
+            raise Refused("unsafe_path", f"The path {entry.orig_filename[:80]!r} has another name beside it.")
         if len(name.encode()) > MAX_PATH:
             raise Refused("path_too_long", f"The path {name[:60]!r}… is longer than {MAX_PATH} bytes.")
         if not entry.is_dir() and name in seen:  # real tools repeat folders
@@ -122,6 +125,13 @@ def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
         raise Refused("unpacked_too_large", f"It would unpack to more than {MAX_UNPACKED >> 20} MiB.")
     return entries
+
+
+def _has_one_name(entry: zipfile.ZipInfo) -> bool:
+    """zipfile cuts a name at a zero byte, and since Python 3.12 takes that of the Unicode Path field (0x7075) instead
+    of the index's. Info-ZIP writes that field for what is not ASCII: the same bytes, and what they mean is UTF-8."""
+    raw = entry.orig_filename.encode("utf-8" if entry.flag_bits & UTF8_NAME else "cp437")
+    return entry.filename in {entry.orig_filename, raw.decode(errors="replace")}
 
 
 def _check_descriptions(archive: zipfile.ZipFile) -> tuple[str, set[str]]:

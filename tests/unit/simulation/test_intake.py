@@ -3,13 +3,16 @@
 import os
 import shutil
 import struct
+import sys
 import threading
+import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from bad_uploads import CASES, CORPUS, GOOD, described, described_as, entries, pack
+from bad_uploads import CASES, CORPUS, GOOD, described, described_as, entries, member, pack
 
 from gateway.errors import UPLOAD_REFUSALS
 from gateway.simulation import description, intake
@@ -36,6 +39,48 @@ def test_what_is_bad_is_refused_with_its_code_and_leaves_nothing(
     assert raised.value.code == code, raised.value
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["inside", "x.fmu"]
     assert 10 < len(str(raised.value)) < 400
+
+
+def renamed(name: str, other: str) -> zipfile.ZipInfo:
+    """An entry as Python 3.12's zipfile makes it of a name and a Unicode Path field with another one."""
+    info, _ = member(name)
+    info.filename, info.header_offset = other, 0
+    return info
+
+
+def with_path_field(name: str, other: str) -> zipfile.ZipInfo:
+    """To be written: the field (APPNOTE.TXT, 4.6.9) with what its checksum is of."""
+    info = zipfile.ZipInfo(name)
+    data = struct.pack("<BL", 1, zlib.crc32(name.encode())) + other.encode()
+    info.extra = struct.pack("<HH", 0x7075, len(data)) + data
+    return info
+
+
+@pytest.mark.parametrize("other", ["../../evil.txt", "/tmp/evil.txt", "resources/other.txt", "modelDescription.xml"])
+def test_a_file_that_would_be_written_by_another_name_than_the_index_has_is_refused(other: str) -> None:
+    with zipfile.ZipFile(GOOD) as archive:
+        archive.filelist.append(renamed("resources/harmless.txt", other))
+        with pytest.raises(Refused) as raised:
+            intake._check_archive(archive)
+    assert raised.value.code == "unsafe_path"
+
+
+def test_no_second_name_of_a_file_leads_out_whichever_python_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "inside" / "x.fmu"
+    file.parent.mkdir()
+    file.write_bytes(pack(entries(), (with_path_field("harmless.txt", "../../evil.txt"), b"owned")))
+    if sys.version_info >= (3, 12):
+        with pytest.raises(Refused, match=r"another name|leads out"):
+            intake.unpack(file, file.parent / "out")
+    else:  # which does not know of that field
+        intake.unpack(file, file.parent / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+
+
+def test_a_name_that_is_there_in_utf_8_once_more_is_no_fault() -> None:
+    with zipfile.ZipFile(GOOD) as archive:
+        archive.filelist.append(renamed("é".encode().decode("cp437"), "é"))
+        assert intake._check_archive(archive)
 
 
 def test_a_good_one_is_unpacked_whole(tmp_path: Path) -> None:
