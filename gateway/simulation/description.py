@@ -61,10 +61,24 @@ def no_collection() -> Iterator[None]:
 
 def _check_states(found: Any) -> None:
     """FMPy's solver takes the number of states from the ModelStructure; if that means other variables, the numbers of a
-    run mean nothing."""
-    strange = next((u.variable.name for u in found.derivatives if u.variable.derivative is None), None)
-    if found.coSimulation is None and strange is not None:
+    run mean nothing, and if it means none, they are constant. Variables beside the states may have a derivative, too
+    (FMI 2.0.5, 2.2.7), so that some of them are missing is left to the model: to what exchange.py asks one of FMI 3.0,
+    and to one of FMI 2.0, which is told how many there should be."""
+    if found.coSimulation is not None:
+        return
+    listed = [unknown.variable for unknown in found.derivatives]
+    strange = next((v.name for v in listed if v.derivative is None), None)
+    if strange is not None:
         raise ValueError(f"the model structure has {strange!r} as a state's derivative, which it says of nothing")
+    states: set[int] = set()
+    for variable in listed:
+        if variable.derivative.valueReference in states:
+            raise ValueError(f"the model structure has the derivative of {variable.derivative.name!r} twice")
+        states.add(variable.derivative.valueReference)
+    derived = [v for v in found.modelVariables if v.derivative is not None and v.causality != "input"]
+    missing = next((v.name for v in derived if v.derivative.causality != "input"), None)
+    if not listed and missing is not None:
+        raise ValueError(f"the model structure has no states' derivatives, yet {missing!r} is one")
 
 
 def _check_arrays(found: Any) -> None:

@@ -17,6 +17,7 @@ def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Time
 
     def exit_initialization() -> None:
         initialized()
+        _check_counts(fmu, description)
         check_start_values(fmu, description, job["start_values"], {})
 
     def in_bounds(time: float, recorder: Any) -> bool:
@@ -48,6 +49,20 @@ def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Time
         raise Failed(f"The model has too many events: more than {job['most_rows']} rows.")
     columns = [np.ascontiguousarray(c) for name in job["record"] for c in result[name].reshape(len(result), -1).T]
     return _exact(np.ascontiguousarray(result["time"]), job), columns
+
+
+def _check_counts(fmu: Any, description: Any) -> None:
+    """The solver has as many states and event indicators as the description lists: without those of its indicators a
+    ball falls through the floor. FMI 2.0 has no functions to ask for them."""
+    if description.fmiVersion == "2.0":
+        return
+    states, indicators = fmu.getNumberOfContinuousStates(), fmu.getNumberOfEventIndicators()
+    for what, has, listed in (
+        ("continuous states", states, description.numberOfContinuousStates),
+        ("event indicators", indicators, description.numberOfEventIndicators),
+    ):
+        if has != listed:
+            raise Failed(f"The model has {has} {what}, but its description lists {listed} in its model structure.")
 
 
 def _follow(fmu: Any, signals: Any) -> None:

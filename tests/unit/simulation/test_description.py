@@ -96,6 +96,53 @@ def test_one_start_value_stands_for_every_element_of_an_array(tmp_path):
     assert variables["all"].start == (1.0, 2.0)
 
 
+def exchange2(variables, derivatives=""):
+    """An FMI 2.0 one for model exchange only, whose first variables are the input u, the state x and its derivative."""
+    text = fmi2(
+        '<ScalarVariable name="u" valueReference="0" causality="input"><Real start="0"/></ScalarVariable>'
+        '<ScalarVariable name="x" valueReference="1" causality="output"><Real/></ScalarVariable>' + variables
+    )
+    structure = f"<ModelStructure><Derivatives>{derivatives}</Derivatives></ModelStructure>"
+    return text.replace('<CoSimulation modelIdentifier="M"/>', "").replace("<ModelStructure/>", structure)
+
+
+def derivative(name, of, reference=2):
+    return f'<ScalarVariable name="{name}" valueReference="{reference}"><Real derivative="{of}"/></ScalarVariable>'
+
+
+@pytest.mark.parametrize(
+    ("variables", "derivatives", "sentence"),
+    [
+        (derivative("dx", 2), "", "no states' derivatives, yet 'dx' is one"),
+        (derivative("dx", 2), '<Unknown index="3"/>' * 2, "derivative of 'x' twice"),
+        (derivative("a", 2) + derivative("b", 2, 3), '<Unknown index="3"/><Unknown index="4"/>', "of 'x' twice"),
+        (derivative("dx", 2), '<Unknown index="2"/>', "'x' as a state's derivative"),
+    ],
+)
+def test_model_exchange_with_other_states_than_its_model_structure_lists_is_refused(
+    tmp_path, variables, derivatives, sentence
+):
+    with pytest.raises(ValueError, match=sentence):
+        read(tmp_path, exchange2(variables, derivatives))
+    both = exchange2(variables, derivatives).replace(
+        "<ModelExchange", '<CoSimulation modelIdentifier="M"/><ModelExchange'
+    )
+    assert read(tmp_path, both).variables  # it is run by its own solver
+
+
+@pytest.mark.parametrize(
+    ("variables", "derivatives"),
+    [
+        ("", ""),
+        (derivative("du", 1), ""),  # of the input
+        (derivative("dx", 2) + derivative("ddx", 3, 3), '<Unknown index="3"/>'),  # of what is no state
+        (derivative("dx", 2) + derivative("alias", 2), '<Unknown index="4"/>'),
+    ],
+)
+def test_variables_that_are_no_states_may_have_derivatives(tmp_path, variables, derivatives):
+    assert read(tmp_path, exchange2(variables, derivatives)).kinds == ("model_exchange",)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_a_model_survives_json(tmp_path, file):
     with zipfile.ZipFile(file) as archive:
