@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -46,17 +47,33 @@ def _read(directory: Path, fmu_id: str, sha256: str) -> Model:
     )
 
 
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
+class _NoCollection:
     """While very many objects are made, and dropped soon: a search for garbage among them would find none, and hold
-    every other thread for 50 ms. Several threads at once only end it sooner."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    every other thread for 50 ms. The first of several threads ends it and the last one lets it go on: each for itself
+    could take what another one did for how it was before, and leave it ended for good."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._enabled = False
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._enabled = gc.isenabled()
+                gc.disable()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0 and self._enabled:
+                    gc.enable()
+
+
+no_collection = _NoCollection()
 
 
 def _check_states(found: Any) -> None:

@@ -1,5 +1,7 @@
 """A description becomes a Model with FMI 3.0's names for everything, and survives JSON."""
 
+import gc
+import threading
 import zipfile
 from pathlib import Path
 
@@ -160,3 +162,53 @@ def test_what_would_act_on_a_terminal_or_a_page_is_taken_out_of_every_text(tmp_p
     model = read(tmp_path, described.replace('"off"', f'"{text}"'))
     of_variable = (model.variables["x"].description, model.variables["x"].unit)
     assert {model.name, model.description, *of_variable, *model.variables["e"].items} == {"a [31mb", "on"}
+
+
+def test_garbage_is_collected_again_when_the_last_of_several_readers_is_done():
+    first, second = description.no_collection(), description.no_collection()
+    assert gc.isenabled()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
+
+
+def test_garbage_is_collected_again_however_two_readers_follow_each_other(monkeypatch):
+    """One is held between asking whether garbage is collected and ending that, while another one leaves."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        enable, disable = staticmethod(gc.enable), staticmethod(gc.disable)
+
+        @staticmethod
+        def isenabled():
+            found = gc.isenabled()
+            if threading.current_thread() is slow:
+                asked.set()
+                go_on.wait(5)
+            return found
+
+    def use():
+        with description.no_collection():
+            pass
+
+    monkeypatch.setattr(description, "gc", Slow)
+    slow = threading.Thread(target=use)
+    with description.no_collection():
+        slow.start()
+        asked.wait(0.1)  # it does not ask any more
+    go_on.set()
+    slow.join()
+    assert gc.isenabled()
+
+
+def test_whoever_ended_the_collection_before_has_it_so_afterwards():
+    gc.disable()
+    try:
+        with description.no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
