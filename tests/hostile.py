@@ -25,6 +25,7 @@ import fmpy
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import description, intake, sandbox, seccomp, zygotes
+from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.library import trial
 from gateway.simulation.runner import Outcome, Runner
 
@@ -78,7 +79,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "patch_frames": (CRASH, ""), "patch_values": (CRASH, ""), "patch_exit": (HARMLESS, ""),
     "patch_exit_and_hang": (TIMEOUT, "did not end"), "patch_zygote_silent": (TIMEOUT, ""),
     "patch_zygote_dead": (CRASH, ""), "patch_zygote_liar": (CRASH, "took the process"),
-    "patch_zygote_filter": (HARMLESS, ""),
+    "patch_zygote_full": (NoProcess, "could not fork"), "patch_zygote_filter": (HARMLESS, ""),
     # forged words of the zygote
     "forge_hello": (TIMEOUT, ""), "forge_hello_and_die": (CRASH, ""), "forge_hello_shape": (CRASH, "loaded"),
     "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"), "flood_control": (CRASH, "loaded"),
@@ -227,8 +228,8 @@ class Corpus:
             outcome = await (self.run(name) if own else self.run("", name))
             said: Any = HARMLESS if not outcome.result.arrays[2].any() else "it got what it wanted"
             text = ""
-        except RunFailed as failure:
-            said, text = type(failure), failure.detail
+        except (RunFailed, NoProcess) as failure:
+            said, text = type(failure), getattr(failure, "detail", str(failure))
         except Exception as error:
             said, text = "no RunFailed", repr(error)
         if said not in kinds or not re.search(words, text):

@@ -7,6 +7,8 @@ Why it is there: importing numpy and FMPy takes 0.3 s of a processor, and starti
 starts it until that has begun. Forked from here a zygote costs neither, and shares its memory with the others.
 """
 
+import contextlib
+import errno
 import gc
 import json
 import os
@@ -27,26 +29,43 @@ from gateway.simulation import frame, intake, progress, sandbox, stepper, title,
 
 def serve(control: socket.socket) -> NoReturn:
     """For each {"id", "role", "directory", "kind", "uid", "memory"} and one descriptor, a keeper: its {"id", "pid"} and
-    pidfd go back."""
+    pidfd go back; {"id", "errno"} if there can be none."""
+    forkserver = os.getpid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers here; their pidfds tell the gateway
     while True:
         message, descriptors, *_ = socket.recv_fds(control, 65536, 1)
         if not message:
             os._exit(0)  # the gateway let go
         request = json.loads(message)
-        keeper = os.fork()
-        if not keeper:
-            try:
-                become(descriptors[0], **request)
-            finally:
-                os._exit(70)
-        os.close(descriptors[0])
-        handle = os.pidfd_open(keeper)
-        socket.send_fds(control, [json.dumps({"id": request["id"], "pid": keeper}).encode()], [handle])
-        os.close(handle)
+        keeper, said, handles = 0, {"id": request.pop("id")}, list[int]()
+        try:
+            if not descriptors:
+                raise OSError(errno.EMFILE, "no descriptor is left")
+            keeper = os.fork()
+            if not keeper:
+                try:
+                    become(descriptors[0], forkserver, **request)
+                finally:
+                    os._exit(70)
+            said["pid"] = keeper
+            handles.append(os.pidfd_open(keeper))
+        except OSError as error:  # everybody else's zygotes are its children: it must not end for one
+            said["errno"] = error.errno or 0
+            if keeper:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(keeper, signal.SIGKILL)
+        socket.send_fds(control, [json.dumps(said).encode()], handles)
+        for descriptor in (*descriptors, *handles):
+            os.close(descriptor)
 
 
-def become(descriptor: int, *, id: int, role: str, directory: str, kind: str, uid: int, memory: int) -> NoReturn:
+def become(
+    descriptor: int, forkserver: int, *, role: str, directory: str, kind: str, uid: int, memory: int
+) -> NoReturn:
+    sandbox.die_with_parent()
+    if os.getppid() != forkserver:  # it died before that
+        os._exit(0)
+    sandbox.silence()
     sandbox.only_descriptor(descriptor)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

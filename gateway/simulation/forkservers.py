@@ -2,31 +2,41 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SCRIPT = Path(__file__).parent / "forkserver.py"
 # Nothing of the gateway's environment: it holds the secrets. One thread, or namespaces could not be had.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 ROOM = " " * 400  # for the command line of a zygote, which is longer than that of the forkserver
+START_SECONDS = 20.0  # importing numpy and FMPy takes 0.3 s, forking milliseconds; the rest is for a slow machine
 FAREWELL_SECONDS = 60.0  # milliseconds, longer for a fork bomb without a namespace; after it the keeper goes, too
 FIRST_UID, UIDS = 61_000, 4_000  # of zygotes where the gateway is root: one each, nobody else's
+
+
+class NoProcess(Exception):
+    """There can be no new process now, and no model is to blame; the text says why."""
 
 
 class Keeper:
     """A keeper, and so everything that it keeps. `pid` is for looking, not for signals."""
 
-    def __init__(self, pid: int, handle: int) -> None:
-        self.pid, self._handle = pid, handle
+    def __init__(self, pid: int, handle: int, ended: Callable[[], None]) -> None:
+        self.pid, self._handle, self._ended = pid, handle, ended
 
     def terminate(self) -> None:
         """It kills what is left."""
-        self._signal(signal.SIGTERM)
+        send_signal(self._handle, signal.SIGTERM)
 
     async def end(self) -> None:
         """Returns when no process of it is left. To be called once."""
@@ -35,13 +45,19 @@ class Keeper:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await readable(self._handle)
         except TimeoutError:
-            self._signal(signal.SIGKILL)
+            send_signal(self._handle, signal.SIGKILL)
             await readable(self._handle)
         os.close(self._handle)
+        self._ended()
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, number)
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A forkserver that was started. `handle` is its pidfd."""
+
+    process: asyncio.subprocess.Process
+    control: socket.socket
+    handle: int
 
 
 class Forkserver:
@@ -51,64 +67,112 @@ class Forkserver:
         self._turn = asyncio.Lock()
         self._ids = itertools.count(1)
         self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
-        self._control: socket.socket | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._uids_in_use: set[int] = set()
+        self._running: Running | None = None
+        self._closed = False
 
-    async def fork(self, end: socket.socket, role: str, directory: str, kind: str, memory_bytes: int) -> Keeper:
-        """The keeper of a new "zygote" or "validator", which has `end` to itself. OSError if there can be none."""
-        request: dict[str, object] = {"role": role, "directory": directory, "kind": kind, "memory": memory_bytes}
-        request["uid"] = next(self._uids)
+    @property
+    def alive(self) -> bool:
+        return self._running is not None and not select.select([self._running.handle], [], [], 0)[0]
+
+    async def fork(self, role: str, directory: str, kind: str, memory_bytes: int) -> tuple[Keeper, socket.socket]:
+        """The keeper of a new "zygote" or "validator", and our end of a socket whose other end it has to itself.
+        NoProcess if there can be none."""
+        uid = next(uid for uid in self._uids if uid not in self._uids_in_use)
+        request = {"role": role, "directory": directory, "kind": kind, "uid": uid, "memory": memory_bytes}
         async with self._turn:
             try:
-                return await self._ask(request, end)
-            except OSError:  # it died since the last time
+                try:
+                    keeper, end = await self._ask(request)
+                except ConnectionError:  # it died since the last time
+                    await self._end()
+                    keeper, end = await self._ask(request)
+            except TimeoutError:
                 await self._end()
-                return await self._ask(request, end)
+                raise NoProcess("the forkserver does not answer") from None
+            except ConnectionError:
+                raise NoProcess(f"the forkserver ended: {await self._end()}") from None
+            except OSError as error:
+                raise NoProcess(error.strerror or str(error)) from None
+        self._uids_in_use.add(uid)
+        return keeper, end
 
     async def close(self) -> None:
-        """Returns when it is gone."""
+        """Returns when it is gone. It is not started again."""
+        self._closed = True
         async with self._turn:
             await self._end()
 
-    async def _ask(self, request: dict[str, object], end: socket.socket) -> Keeper:
-        ours = self._control or await self._start()
+    async def _ask(self, request: dict[str, Any]) -> tuple[Keeper, socket.socket]:
+        if self._closed:
+            raise NoProcess("the server is stopping")
+        running = self._running or await self._start()
         request = {"id": next(self._ids), **request}
-        socket.send_fds(ours, [json.dumps(request).encode()], [end.fileno()])
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                socket.send_fds(running.control, [json.dumps(request).encode()], [theirs.fileno()])
+            async with asyncio.timeout(START_SECONDS):
+                said, handles = await self._answer(running, request["id"])
+            if not handles:
+                raise OSError(said.get("errno", errno.EMFILE), os.strerror(said.get("errno", errno.EMFILE)))
+        except BaseException:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        return Keeper(said["pid"], handles[0], lambda: self._uids_in_use.discard(request["uid"])), ours
+
+    @staticmethod
+    async def _answer(running: Running, request_id: int) -> tuple[dict[str, Any], list[int]]:
         while True:
-            await readable(ours.fileno())
-            message, handles, *_ = socket.recv_fds(ours, 65536, 1)
+            await readable(running.control.fileno())
+            message, handles, *_ = socket.recv_fds(running.control, 65536, 1)
             if not message:
-                raise ConnectionResetError("the forkserver ended")
+                raise ConnectionResetError
             said = json.loads(message)
-            if said["id"] == request["id"]:
-                return Keeper(said["pid"], handles[0])
+            if said["id"] == request_id:
+                return said, handles
             for handle in handles:  # the answer to a request that nobody waited for to the end
                 os.close(handle)
 
-    async def _start(self) -> socket.socket:
+    async def _start(self) -> Running:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), ROOM),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd="/",
-                env=ENVIRONMENT,
-                start_new_session=True,
-            )
-        ours.setblocking(False)
-        self._control = ours
-        return ours
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), ROOM),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    cwd="/",
+                    env=ENVIRONMENT,
+                    start_new_session=True,
+                )
+            ours.setblocking(False)
+            # A signal by the process object would look whether it ended, and so take its status from the event loop.
+            self._running = Running(process, ours, os.pidfd_open(process.pid))
+        except BaseException:
+            ours.close()  # for it the sign to end
+            raise
+        return self._running
 
-    async def _end(self) -> None:
-        control, process = self._control, self._process
-        self._control = self._process = None
-        if control is not None:
-            control.close()  # for it the sign to end
-        if process is not None:
-            await process.wait()
+    async def _end(self) -> str:
+        """The last line that it wrote."""
+        running, self._running = self._running, None
+        if running is None:
+            return ""
+        running.control.close()
+        send_signal(running.handle, signal.SIGKILL)
+        _, said = await running.process.communicate()
+        os.close(running.handle)
+        return said.decode(errors="replace").strip().rpartition("\n")[2][:200]
+
+
+def send_signal(handle: int, number: int) -> None:
+    """To the process of a pidfd, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
 
 
 async def readable(descriptor: int) -> None:

@@ -13,6 +13,7 @@ from gateway.domain.models import Model
 from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
 from gateway.simulation import description, intake
+from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.results import Result, ResultFiles, prepare
 from gateway.simulation.runner import Runner
 
@@ -85,8 +86,8 @@ async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
             outcome = await runner.run(trial(model), workspace / sha256, place)
     except (intake.Refused, ValueError) as refusal:
         return str(refusal)
-    except OSError as error:
-        return f"It cannot be read or unpacked: {error.strerror}."
+    except (OSError, NoProcess) as error:
+        return f"It cannot be read, unpacked or tried: {getattr(error, 'strerror', None) or error}."
     except RunFailed as failure:
         return f"Its default experiment does not run here: {failure.detail}"
     header = {"model": description.to_json(model), "versions": _versions()}

@@ -19,7 +19,7 @@ from gateway.domain import kpis
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import frame
-from gateway.simulation.forkservers import Forkserver
+from gateway.simulation.forkservers import Forkserver, NoProcess
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
@@ -79,7 +79,7 @@ class Runner:
             probe = await Zygote.start(self.forkserver, "-", "probe", self._memory)
             await probe.close()
             self.missing = probe.missing
-        except (ZygoteDied, OSError) as error:
+        except (ZygoteDied, NoProcess, TimeoutError) as error:
             self.missing = (f"sandbox: {error}",)
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class Runner:
         for task in tasks:
             self._retire(task)
         while self._closing:
-            await asyncio.gather(*self._closing)
+            await asyncio.gather(*self._closing, return_exceptions=True)
         if self._owns_forkserver:
             await self.forkserver.close()
 
@@ -105,7 +105,8 @@ class Runner:
         return self._places.reserve(paid)
 
     async def run(self, plan: RunPlan, directory: Path, place: Place) -> Outcome:
-        """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set. Cancelling it kills the run."""
+        """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set; NoProcess if it could not begin, or
+        ended for no fault of the model. Cancelling it kills the run."""
         await place.turn()
         task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout) + 1)
         process = await self._open_run(plan, directory)
@@ -146,6 +147,8 @@ class Runner:
     def _judge(self, answer: Any, ended: Ended | None, task: Job, wall: float) -> Result:
         """The result, or the RunFailed that the answer and the end of the process amount to."""
         failure: RunFailed
+        if ended is None and not self.forkserver.alive:
+            raise NoProcess("the forkserver ended, and all runs with it")
         if ended is None:
             failure = ModelCrashed("The model took the process that watches over it along.")
         elif isinstance(answer, TimeoutError):
@@ -163,6 +166,7 @@ class Runner:
         raise failure
 
     def _crash(self, ended: Ended) -> RunFailed:
+        assert ended.status is not None
         code = os.waitstatus_to_exitcode(ended.status)
         if -code == signal.SIGKILL and ended.cpu >= self._timeout:  # RLIMIT_CPU, a second later
             return SimulationTimeout(f"The run used more than {self._timeout:g} seconds of processor time.")
@@ -183,19 +187,22 @@ class Runner:
         return ended.rss > BASE_MEMORY + MUCH_OF_MEMORY * self._memory
 
     async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
-        """In the model's zygote. One that died since its last run is started again, once."""
+        """In the model's zygote. One that died since its last run is started again, once; also one that could not load
+        the model because the forkserver died."""
         begun = time.perf_counter()
-        failure: RunFailed
-        try:
-            zygote = await self._zygote(plan, directory)
+        failure: RunFailed = ModelCrashed()
+        for again in (True, False):
+            zygote: Zygote | None = None
             try:
+                zygote = await self._zygote(plan, directory)
                 return await zygote.open_run()
-            except ZygoteDied:
-                return await (await self._zygote(plan, directory)).open_run()
-        except ZygoteDied as error:
-            failure = ModelCrashed(f"The model cannot be loaded: {_printable(str(error))}")
-        except TimeoutError:
-            failure = SimulationTimeout("Loading the model, or beginning a run of it, did not end.")
+            except ZygoteDied as error:
+                failure = ModelCrashed(f"The model cannot be loaded: {_printable(str(error))}")
+                if not again or (zygote is None and self.forkserver.alive):
+                    break
+            except TimeoutError:
+                failure = SimulationTimeout("Loading the model, or beginning a run of it, did not end.")
+                break
         failure.cpu_seconds = time.perf_counter() - begun
         raise failure
 
@@ -226,7 +233,7 @@ class Runner:
         async def close() -> None:
             try:
                 zygote = await task
-            except (ZygoteDied, OSError):  # a TimeoutError is an OSError
+            except (ZygoteDied, NoProcess, TimeoutError):
                 return
             await zygote.close()
 

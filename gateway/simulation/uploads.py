@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import socket
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
@@ -216,11 +215,8 @@ def _first_steps(model: Model) -> RunPlan:
 
 async def _validate(forkserver: Forkserver, directory: Path, memory: int) -> list[str]:
     """What validator.py says; that it found nothing to say in time is worth a sentence, too."""
-    ours, theirs = socket.socketpair()
+    keeper, ours = await forkserver.fork("validator", str(directory), "", memory)
     with ours:
-        with theirs:
-            keeper = await forkserver.fork(theirs, "validator", str(directory), "", memory)
-        ours.setblocking(False)
         answer = b""
         try:
             async with asyncio.timeout(VALIDATION_SECONDS):

@@ -150,13 +150,17 @@ def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
             message, streams, *_ = socket.recv_fds(control, 4096, 2)
             if not message:
                 os._exit(0)  # the gateway let go
-            pid = os.fork()
-            if not pid:
-                try:
-                    run(streams[0], streams[1], model, address_space)
-                finally:
-                    os._exit(70)
-            running[pid] = json.loads(message)["id"]
+            run_id = json.loads(message)["id"]
+            try:
+                pid = os.fork()
+                if not pid:
+                    try:
+                        run(streams[0], streams[1], model, address_space)
+                    finally:
+                        os._exit(70)
+                running[pid] = run_id
+            except OSError:  # the other runs of it go on
+                control.send(json.dumps({"id": run_id, "status": None, "cpu": 0, "rss": 0}).encode())
             for stream in streams:
                 os.close(stream)
 
@@ -203,6 +207,7 @@ def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> N
         os._exit(0)
     address_space = _address_space(statm)
     os.close(statm)
+    sandbox.limit(**{"as": address_space + memory})  # also of a run's process that has no job yet
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
     control.send(json.dumps({"missing": missing}).encode())

@@ -16,9 +16,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gateway.simulation import frame, progress, watch
-from gateway.simulation.forkservers import Forkserver, Keeper, readable
+from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess, readable
 
-START_SECONDS = 20.0  # it takes milliseconds; the rest is for a slow machine and the FMU's constructors
 UCRED = struct.Struct("3i")  # pid, uid, gid
 REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
 PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
@@ -31,16 +30,18 @@ class ZygoteDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run's process ended: os.wait's status, its CPU seconds, its largest resident memory in bytes."""
+    """How a run's process ended: os.wait's status, None if there never was one; its CPU seconds, its largest resident
+    memory in bytes."""
 
-    status: int
+    status: int | None
     cpu: float
     rss: int
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> "Ended":
         """Any of many errors if a model's constructor says it: nothing of it may surprise anybody later."""
-        os.waitstatus_to_exitcode(said["status"])
+        if said["status"] is not None:
+            os.waitstatus_to_exitcode(said["status"])
         cpu, rss = float(said["cpu"]), int(said["rss"])
         if not 0 <= cpu < 1e6 or rss < 0:
             raise ValueError("no use of a process")
@@ -72,16 +73,9 @@ class Zygote:
 
     @classmethod
     async def start(cls, forkserver: Forkserver, directory: str, kind: str, memory_bytes: int) -> "Zygote":
-        """Ready to run. ZygoteDied if the FMU cannot be loaded, OSError if that cannot begin, TimeoutError if it does
+        """Ready to run. ZygoteDied if the FMU cannot be loaded, NoProcess if that cannot begin, TimeoutError if it does
         not end. Directory "-" only probes the confinement. `memory_bytes` is what loading may add, and each run."""
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with theirs:
-                keeper = await forkserver.fork(theirs, "zygote", directory, kind, memory_bytes)
-        except BaseException:
-            control.close()
-            raise
-        control.setblocking(False)
+        keeper, control = await forkserver.fork("zygote", directory, kind, memory_bytes)
         zygote = cls(keeper, control)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -117,11 +111,15 @@ class Zygote:
         return len(self._ended.keys() - ({self._spare.id} if self._spare else set()))
 
     async def open_run(self) -> "RunProcess":
-        """A run's process: confined, waiting for its job; the spare one if there is one. ZygoteDied if that fails;
-        nothing of the model ran then. TimeoutError if it does not answer."""
+        """A run's process: confined, waiting for its job; the spare one if there is one. ZygoteDied or NoProcess if
+        that fails; nothing of the model ran then. TimeoutError if it does not answer."""
         spare, self._spare = self._spare, None
         if spare is not None:
-            run = await spare.process
+            try:
+                run = await spare.process
+            except asyncio.CancelledError:
+                spare.process.add_done_callback(_discard)  # it may have come in this very turn
+                raise
             if run.waits():
                 return run
             run.close()
@@ -130,20 +128,20 @@ class Zygote:
     def _prepare(self) -> None:
         """Fork the next run's process ahead, while nobody waits for it: that is half of what a short run takes."""
         if self.alive and self._spare is None:
-            with contextlib.suppress(ZygoteDied):
+            with contextlib.suppress(ZygoteDied, NoProcess):
                 run = self._fork()
                 self._spare = Spare(self._runs_begun, self._loop.create_task(self._begun(run)))
                 self._spare.process.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _fork(self) -> "RunProcess":
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
+        try:
+            run = RunProcess(self)
+        except OSError as error:  # no descriptor is left here
+            raise NoProcess(error.strerror) from None
         run_id = self._runs_begun = next(self._ids)
-        run = RunProcess(self, ours, self._loop.create_future())
         self._ended[run_id] = run.ended
         try:
-            with theirs:
+            with run.other_end as theirs:
                 socket.send_fds(self._control, [json.dumps({"id": run_id}).encode()], [theirs.fileno(), run.progress])
         except OSError as error:  # it does not read any more
             run.close()
@@ -159,9 +157,11 @@ class Zygote:
             run.close()
             self.lose()
             raise
-        except OSError as error:
+        except OSError as error:  # no process came of it, or one that ended at once
+            ended = await run.end()
             run.close()
-            self.lose()
+            if ended is not None and ended.status is None:
+                raise NoProcess("the zygote could not fork") from None
             raise ZygoteDied(str(error)) from None
         except BaseException:
             run.close()
@@ -206,18 +206,25 @@ class Zygote:
         self.lose()
         await self._keeper.end()
         if self._spare is not None:
-            with contextlib.suppress(ZygoteDied, TimeoutError):
+            with contextlib.suppress(ZygoteDied, NoProcess, TimeoutError):
                 (await self._spare.process).close()
 
 
 class RunProcess:
     """One confined, single-use child of a zygote."""
 
-    def __init__(self, zygote: Zygote, stream: socket.socket, ended: "asyncio.Future[Ended | None]") -> None:
-        self._zygote, self._stream, self.ended = zygote, stream, ended
-        self.progress = progress.create()  # a descriptor; see reached()
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, zygote: Zygote) -> None:
+        self._zygote, self._loop = zygote, asyncio.get_running_loop()
         self._handle: int | None = None
+        self.ended: asyncio.Future[Ended | None] = self._loop.create_future()
+        self.progress = progress.create()  # a descriptor; see reached()
+        try:
+            self._stream, self.other_end = socket.socketpair()
+        except OSError:
+            os.close(self.progress)
+            raise
+        self._stream.setblocking(False)
+        self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
 
     async def begin(self) -> None:
         """Waits for its first byte, with which the kernel says its process id, so that nobody can lie about it."""
@@ -275,6 +282,11 @@ class RunProcess:
         if self.progress >= 0:
             os.close(self.progress)
             self.progress = -1
+
+
+def _discard(opened: "asyncio.Task[RunProcess]") -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 def _hello(raw: bytes) -> dict[str, Any]:

@@ -243,6 +243,7 @@ static int patch_exit_and_hang(M *m) {
     return python("import os, time\nos._exit = lambda *a: time.sleep(1000)"), fmi2OK;
 }
 static int patch_zygote_silent(M *m) { return python("import socket, time\nsocket.recv_fds = lambda *a: time.sleep(1000)"), 0; }
+static int patch_zygote_full(M *m) { return python("import os\ndef fork(): raise OSError(11, 'full')\nos.fork = fork"), fmi2OK; }
 static int patch_zygote_dead(M *m) { return python("import os\nos.fork = None"), fmi2OK; }
 static int patch_zygote_liar(M *m) { /* reports the end of runs that nobody began, and of none that ended */
     return python("import json\nold = json.loads\njson.loads = lambda raw: {'id': 4711}"), fmi2OK;
@@ -417,7 +418,7 @@ static const Fault FAULTS[] = {
     AT(STEP, forge_no_json) AT(STEP, forge_deep_json) AT(STEP, forge_surrogate) AT(STEP, forge_error_number)
     AT(STEP, forge_error_and_stay) AT(STEP, half_frame) AT(STEP, half_frame_and_hang) AT(STEP, long_header)
     AT(STEP, hello_again) AT(STEP, close_all) AT(STEP, patch_frames) AT(STEP, patch_values) AT(STEP, patch_exit)
-    AT(STEP, patch_exit_and_hang) AT(LOAD, patch_zygote_silent) AT(LOAD, patch_zygote_dead) AT(LOAD, patch_zygote_liar)
+    AT(STEP, patch_exit_and_hang) AT(LOAD, patch_zygote_silent) AT(LOAD, patch_zygote_dead) AT(LOAD, patch_zygote_full) AT(LOAD, patch_zygote_liar)
     AT(LOAD, patch_zygote_filter) AT(LOAD, forge_hello) AT(LOAD, forge_hello_and_die) AT(LOAD, forge_hello_shape)
     AT(LOAD, forge_hello_junk) AT(LOAD, forge_hello_types) AT(LOAD, flood_control)
     AT(STEP, write_beside) AT(STEP, write_itself) AT(STEP, truncate_itself) AT(STEP, remove_itself)

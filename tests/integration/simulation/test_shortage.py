@@ -1,0 +1,127 @@
+"""A machine short of processes or descriptors: a run that cannot begin says so, and no other run ends for it."""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hostile import prepared
+from processes import busy, descendants, of_kind, running
+from simulation_bench import Bench, begun
+
+from gateway.simulation import forkservers
+from gateway.simulation.forkservers import NoProcess
+from gateway.simulation.runner import Runner
+
+LONG = {"pause": 0.01}  # a second, in a hundred steps
+
+
+@pytest.fixture
+async def bench(folder):
+    before = descendants(os.getpid())
+    bench = Bench(Runner(parallel=2, queued=64, timeout_seconds=60, memory_mb=128), folder)
+    yield bench
+    await bench.runner.close()
+    assert not any(map(running, descendants(os.getpid()) - before))
+
+
+@contextmanager
+def limited(process: int, which: int, most: int) -> Iterator[None]:
+    """That process may have so many of something; 0 is this one."""
+    soft, hard = resource.prlimit(process, which)
+    resource.prlimit(process, which, (most, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(process, which, (soft, hard))
+
+
+def descriptors(process: int | str = "self") -> int:
+    return len(os.listdir(f"/proc/{process}/fd"))
+
+
+async def test_a_forkserver_without_descriptors_ends_no_other_models_run(bench):
+    await bench.run("Slow", start_values={"pause": 0.0})
+    long = asyncio.create_task(bench.run("Slow", start_values=LONG))
+    await begun(set())
+    (forkserver,) = of_kind("forkserver")
+    for most in (3, 4):  # no place for what the gateway sends, then none for the new process's handle
+        with (
+            limited(forkserver, resource.RLIMIT_NOFILE, most),
+            pytest.raises(NoProcess, match="open files"),
+        ):
+            await bench.run("BouncingBall")
+    await bench.run("BouncingBall")
+    await long
+    assert of_kind("forkserver") == {forkserver}
+
+
+async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
+    await bench.run("BouncingBall")
+    await prepared(bench.runner)
+    plan = bench.plan("VanDerPol")
+    standing, kept = of_kind("zygote"), descriptors()
+    for free in range(12):
+        with limited(0, resource.RLIMIT_NOFILE, kept + free):
+            try:
+                await bench.run_plan(plan)
+            except NoProcess:
+                continue
+            break
+    assert free >= 2  # so often there was no zygote
+    await bench.run("BouncingBall")
+    await bench.run("VanDerPol")
+    await prepared(bench.runner)
+    assert len(of_kind("zygote")) == len(standing) + 1
+    for key in [key for key in bench.runner._zygotes if key[0] == "VanDerPol"]:
+        bench.runner._retire(bench.runner._zygotes.pop(key))
+    await asyncio.gather(*bench.runner._closing)
+    assert descriptors() == kept
+
+
+async def test_a_forkserver_that_hangs_is_replaced(bench, monkeypatch):
+    monkeypatch.setattr(forkservers, "START_SECONDS", 0.3)
+    await bench.run("BouncingBall")
+    (forkserver,) = of_kind("forkserver")
+    os.kill(forkserver, signal.SIGSTOP)
+    with pytest.raises(NoProcess, match="does not answer"):
+        await bench.run("VanDerPol")
+    monkeypatch.undo()
+    await bench.run("VanDerPol")
+    assert of_kind("forkserver") != {forkserver}
+    assert not busy()
+
+
+async def test_a_forkserver_that_cannot_start_says_why(bench, monkeypatch):
+    monkeypatch.setattr(forkservers, "ENVIRONMENT", {"LD_LIBRARY_PATH": "/nowhere", "PYTHONHOME": "/nowhere"})
+    monkeypatch.setattr(forkservers, "SCRIPT", "/nowhere/forkserver.py")
+    with pytest.raises(NoProcess, match="nowhere"):
+        await bench.run("BouncingBall")
+
+
+async def test_a_run_that_died_with_its_forkserver_is_not_the_models_fault(bench):
+    await bench.run("Slow", start_values={"pause": 0.0})
+    long = asyncio.create_task(bench.run("Slow", start_values=LONG))
+    await begun(set())
+    (forkserver,) = of_kind("forkserver")
+    os.kill(forkserver, signal.SIGKILL)
+    with pytest.raises(NoProcess):
+        await long
+
+
+async def test_who_stops_waiting_for_a_process_that_was_just_forked_keeps_nothing_of_it(bench):
+    await bench.run("BouncingBall")
+    await prepared(bench.runner)
+    kept = descriptors()
+    for _ in range(3):
+        waiting = asyncio.create_task(bench.run("BouncingBall"))
+        await asyncio.sleep(0)  # it waits for the process that is ready, and would have it in the next turn
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await bench.run("BouncingBall")
+        await prepared(bench.runner)
+    assert descriptors() == kept
