@@ -5,8 +5,9 @@ from pathlib import Path
 
 import structlog
 
-from gateway.errors import UPLOAD_PROBLEMS, StorageFull, UploadRefused, UploadsFull
+from gateway.errors import UPLOAD_PROBLEMS, Busy, StorageFull, UploadRefused, UploadsFull
 from gateway.flows.services import Services
+from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.intake import Refused
 from gateway.simulation.uploads import Unloadable
 from gateway.store.records import Upload
@@ -29,6 +30,9 @@ async def admit_model(services: Services, account_id: str, file: Path, sha256: s
         except Refused as refusal:
             log.info("upload_refused", account=account_id, sha256=sha256, code=refusal.code)
             raise _problem(refusal) from None
+        except NoProcess as error:
+            log.error("upload_not_tried", account=account_id, sha256=sha256, error=str(error))
+            raise Busy("No process can be started for the trial run now.") from error
         except OSError as error:
             log.error("upload_not_stored", account=account_id, sha256=sha256, error=str(error))
             raise StorageFull() from error

@@ -13,6 +13,7 @@ from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
 from gateway.domain.tokens import TokenState
 from gateway.errors import (
+    Busy,
     Draining,
     GatewayError,
     IdempotencyMismatch,
@@ -31,6 +32,7 @@ from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services
+from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.results import Stored
 from gateway.simulation.runner import Outcome
 from gateway.store.money import Ending, NewRun, Refused
@@ -144,13 +146,7 @@ def _replay(services: Services, payer: str, idem_key: str | None, plan: RunPlan)
 
 
 def _new_run(
-    services: Services,
-    plan: RunPlan,
-    *,
-    payer: str | None,
-    account_id: str | None,
-    idem_key: str | None,
-    price: int,
+    services: Services, plan: RunPlan, *, payer: str | None, account_id: str | None, idem_key: str | None, price: int
 ) -> NewRun:
     run_id = services.new_id("run")
     keep = services.settings.result_retention_days * DAY if price or account_id else FREE_RESULT_SECONDS
@@ -232,7 +228,8 @@ async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
         # Also a cancellation by our own shutdown: whatever it was, the value goes back before anything else.
         if not isinstance(error, asyncio.CancelledError):
             log.exception("run_broke", run=run.id)
-        released = await _release(services, run, live, InternalError())
+        ours = Busy("No process can be started for a run now.") if isinstance(error, NoProcess) else InternalError()
+        released = await _release(services, run, live, ours)
         raise (error if isinstance(error, asyncio.CancelledError) else released) from None
     cpu_ms, wall_ms = round(outcome.cpu_seconds * 1000), round(outcome.wall_seconds * 1000)
     ending = Ending(outcome.result.sha256, cpu_ms=cpu_ms, wall_ms=wall_ms)

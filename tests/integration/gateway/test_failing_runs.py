@@ -1,5 +1,7 @@
 """Nothing is charged for a run that failed, and the token that paid for it works again."""
 
+import os
+import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from harness import SLOW, Gateway, problem, until
+from processes import busy
 
 from gateway.store.connection import connect
 
@@ -117,3 +120,15 @@ def test_a_result_that_cannot_be_stored_is_not_charged(house: Any) -> None:
         assert failed["charged"] is False
         results.unlink()
         assert gateway.simulate(token=bought.token).status_code == 200
+
+
+def test_a_run_that_ends_for_no_fault_of_its_model_counts_as_ours(strict: Gateway) -> None:
+    bought = strict.buy(SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(strict.another().simulate, SLOW, bought.token)
+        until(lambda: strict.status(bought.session_id).json()["status"] == "running" and busy(), "the run")
+        os.kill(strict.services.runner.forkserver._running.process.pid, signal.SIGKILL)
+        failed = problem(running.result(), 503, "busy")
+    assert (failed["charged"], int(running.result().headers["retry-after"])) == (False, 2)
+    assert strict.rows("SELECT fault, code FROM run") == [{"fault": "gateway", "code": "busy"}]
+    assert strict.simulate(SLOW, bought.token).json()["charged"] is True
