@@ -100,6 +100,15 @@ def variables(count: int) -> str:
     return "".join(f'<Float64 name="n{i}" valueReference="{100 + i}"/>' for i in range(count)) + "</ModelVariables>"
 
 
+def attributes(count: int, length: int = 1) -> str:
+    return " ".join(f'a{i}="{"x" * length}"' for i in range(count))
+
+
+def utf16(text: str) -> bytes:
+    return f'<?xml version="1.0" encoding="utf-16"?>{text}'.encode("utf-16")
+
+
+UTF7 = b"+ADwAIQ-DOCTYPE x+AD4-<x/>"
 ENTITY = '<!DOCTYPE x [<!ENTITY a "aaaa">]><fmiModelDescription'
 EXTERNAL = '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><fmiModelDescription'
 ARRAY = '<Float64 name="w" valueReference="90" start="0"><Dimension start="2"/>'
@@ -162,6 +171,10 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(b"<x>" + bytes(range(32, 60)) * (markup.MAX_DESCRIPTION // 28 + 1)),
         lambda: described_as(b"<x>" + b"<y/>" * markup.MAX_ELEMENTS),
         lambda: pack(entries() | {BUILD: bytes(markup.MAX_DESCRIPTION + 1)}, compression=zipfile.ZIP_STORED),
+        lambda: with_file(BUILD, utf16("<x>" + "<į/>" * (markup.MAX_ELEMENTS + 1) + "</x>")),  # bytes like "</"
+        lambda: described("<ModelVariables>", f"<ModelVariables {attributes(markup.MAX_ATTRIBUTES + 1)}>"),
+        # Over several pieces, after one that looks like its end.
+        lambda: described("<ModelVariables>", f"<ModelVariables a='>' {attributes(markup.MAX_ATTRIBUTES + 1, 60)}>"),
     ],
     "document_type": [
         lambda: described("<fmiModelDescription", ENTITY),
@@ -178,8 +191,11 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(b'<?xml version="1.0"?><html/>'),
         lambda: described_as(b""),
         lambda: described("<ModelVariables>", "<Variables>", "</ModelVariables>", "</Variables>"),
-        lambda: described_as(b'<?xml version="1.0" encoding="utf-7"?>' + b"+ADwAIQ-DOCTYPE x+AD4-<x/>"),
+        lambda: described_as(b'<?xml version="1.0" encoding="utf-7"?>' + UTF7),
         lambda: with_file(BUILD, b"<open>"),
+        lambda: described_as(f'<?xml version="1.0"{" " * 120}encoding="utf-7"?>'.encode() + UTF7),
+        lambda: described_as(f'<?xml version="1.0"{" " * markup.PIECE}encoding="utf-7"?>'.encode() + UTF7),
+        lambda: with_file(BUILD, "<?xml version='1.0' encoding='cp037'?><x/>".encode("cp037")),
     ],
     "description_too_deep": [lambda: described("<ModelVariables>", DEEP)],
     "unknown_fmi_version": [
@@ -216,6 +232,8 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", f"{ARRAY}</Float64>{OTHER}</Float64></ModelVariables>"),
         lambda: described("</ModelVariables>", '<Float64 name="w"/></ModelVariables>'),
         lambda: described("</ModelVariables>", '<Float64 name="w" valueReference="-1"/></ModelVariables>'),
+        lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{1 << 32}"/></ModelVariables>'),
+        lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{"9" * 5_000}"/></ModelVariables>'),
         lambda: described2("<Real", "<Annotations/><Other"),
     ],
     "bad_experiment": [
@@ -225,6 +243,8 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described('stopTime="3.0"', 'stopTime="x"'),
         lambda: described('stopTime="3.0"', 'stopTime="-1"'),
         lambda: described('stepSize="0.01"', 'stepSize="0"'),
+        lambda: described('stepSize="0.01"', 'tolerance="0"'),
+        lambda: described('stepSize="0.01"', 'tolerance="0.011"'),
         lambda: described('startTime="0.0"', 'startTime="1"', 'stepSize="0.01"', 'stepSize="1e-300"'),
     ],
     "no_binary": [

@@ -18,8 +18,11 @@ from gateway.errors import UPLOAD_REFUSALS
 MAX_DESCRIPTION = 16 << 20  # bytes of modelDescription.xml
 MAX_ELEMENTS = 100_000  # of it: FMPy makes a tree of them, which takes 14 ms to free. 20,000 variables have 40,000
 MAX_DEPTH = 32  # of its elements
+MAX_ATTRIBUTES = 10_000  # of one element, which is parsed in one go: 900,000 take 310 ms. FMI has some 20
 MAX_VARIABLES = 20_000  # and aliases
 MAX_NAME = 1_000  # characters of a variable's name
+MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
+MAX_TOLERANCE = 1e-2  # relative, of one step of the solver: with more than that no digit of a result is right
 PIECE = 256 << 10  # bytes that are looked at in one go, which takes 2 ms
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")  # FMPy would load "../../x" otherwise
 VERSION = re.compile(r"(2\.0|3\.0)([.-].*)?\Z")
@@ -32,7 +35,9 @@ FMI3_TYPES = {"Float32", "Float64", "Boolean", "String", "Binary", "Enumeration"
 }
 FMI3_VARIABLE = re.compile(b"<(?:%s)[ \\n\\r\\t]" % "|".join(sorted(FMI3_TYPES)).encode())
 ENCODINGS = ("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")  # a DOCTYPE is seen in these
-DECLARED_ENCODING = re.compile(rb"""<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+DECLARATION = b"<?xml"
+DECLARED_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+ATTRIBUTE = re.compile(rb"""=\s*["']""")
 BYTE_ORDER_MARKS = codecs.BOM_UTF8 + codecs.BOM_UTF16
 FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
 OVERLAP = max(map(len, FORBIDDEN)) * 2  # bytes; twice for UTF-16
@@ -75,7 +80,7 @@ def _parse(file: IO[bytes], name: str, target: "_Elements") -> None:
 def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
     """All of the file, after nothing forbidden was seen in any of it. Counting is much faster than parsing."""
     pieces: list[bytes] = []
-    size = elements = fmi2_variables = fmi3_variables = 0
+    size = elements = attributes = fmi2_variables = fmi3_variables = 0
     before = b""
     while piece := file.read(PIECE):
         size += len(piece)
@@ -87,7 +92,8 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         new = piece.replace(b"\0", b"")
         elements += new.count(b"<") - new.count(b"</")
         if elements > MAX_ELEMENTS:
-            raise Refused("description_too_large", f"{name} has more than {MAX_ELEMENTS} elements.")
+            raise _too_many_elements(name)
+        attributes = _count_attributes(new, attributes, name)
         fmi2_variables += new.count(b"<ScalarVariable")
         fmi3_variables += len(FMI3_VARIABLE.findall(new))  # in FMI 2.0 some of these are what a variable has inside
         if (fmi2_variables or fmi3_variables) > MAX_VARIABLES:
@@ -99,10 +105,33 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
     yield from pieces
 
 
+def _count_attributes(piece: bytes, before: int, name: str) -> int:
+    """How many the element has with which the piece ends; `before` are those of its first one in the pieces before."""
+    count = before
+    for place, tag in enumerate(piece.split(b"<")):
+        if place:
+            count = 0
+        if len(tag) > MAX_ATTRIBUTES:  # a shorter one has fewer
+            count += len(ATTRIBUTE.findall(tag))
+        if count > MAX_ATTRIBUTES:
+            text = f"{name} has an element with more than {MAX_ATTRIBUTES} attributes."
+            raise Refused("description_too_large", text)
+    return count
+
+
 def _check_encoding(begin: bytes, name: str) -> None:
-    declared = DECLARED_ENCODING.match(begin.lstrip(BYTE_ORDER_MARKS))
-    if declared and declared[1].decode().lower() not in ENCODINGS:
-        raise Refused("broken_description", f"{name} is encoded in {declared[1].decode()[:30]}; use UTF-8.")
+    declaration, end, _ = begin.lstrip(BYTE_ORDER_MARKS).partition(b"?>")
+    if not declaration.startswith(DECLARATION):
+        return
+    if not end:
+        raise Refused("broken_description", f"{name} has an XML declaration without an end.")
+    for encoding in DECLARED_ENCODING.findall(declaration):
+        if encoding.decode().lower() not in ENCODINGS:
+            raise Refused("broken_description", f"{name} is encoded in {encoding.decode()[:30]}; use UTF-8.")
+
+
+def _too_many_elements(name: str) -> Refused:
+    return Refused("description_too_large", f"{name} has more than {MAX_ELEMENTS} elements.")
 
 
 def _document_type(name: str) -> Refused:
@@ -114,10 +143,13 @@ class _Elements:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._depth = 0
+        self._depth = self._elements = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
+        self._elements += 1  # _pieces takes <į> in UTF-16 for an end
+        if self._elements > MAX_ELEMENTS:
+            raise _too_many_elements(self._name)
         if self._depth > MAX_DEPTH:
             raise Refused("description_too_deep", f"{self._name} is nested deeper than {MAX_DEPTH} elements.")
 
@@ -201,8 +233,9 @@ class _Variables:
         self._take_name(attributes)
         self._name, self._reference = attributes.get("name", ""), attributes.get("valueReference", "")
         self._layout = [] if self.is_fmi2 else [tag]
-        if not self._reference.isdecimal():
-            raise self._invalid("has no value reference")
+        digits = self._reference
+        if not digits.isdecimal() or len(digits) > len(str(MAX_REFERENCE)) or int(digits) > MAX_REFERENCE:
+            raise self._invalid(f"has no value reference from 0 to {MAX_REFERENCE}")
         if attributes.get("causality", "local") not in CAUSALITIES:
             raise self._invalid(f"has the causality {attributes['causality'][:30]!r}, which FMI does not know")
         if attributes.get("variability", "fixed") not in VARIABILITIES:
@@ -249,6 +282,11 @@ def _check_experiment(attributes: Mapping[str, str]) -> None:
             given[key] = math.nan
         if not math.isfinite(given[key]) or (key in {"stepSize", "tolerance"} and given[key] <= 0):
             raise Refused("bad_experiment", f"The default experiment's {key} is {text[:30]!r}.")
+    if given.get("tolerance", 0.0) > MAX_TOLERANCE:
+        text = (
+            f"The default experiment's tolerance is {given['tolerance']:g}, with which its results would mean nothing"
+        )
+        raise Refused("bad_experiment", f"{text}; at most {MAX_TOLERANCE:g} is taken.")
     start, stop, step = given.get("startTime", 0.0), given.get("stopTime"), given.get("stepSize")
     if stop is not None and stop <= start:
         raise Refused("bad_experiment", f"The default experiment ends at {stop:g} s and starts at {start:g} s.")
