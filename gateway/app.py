@@ -37,6 +37,7 @@ from gateway.web.limits import Rates
 from gateway.web.offers import Offers
 from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
 
+LIBRARY_SECONDS = 60.0
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 
 # Without the frames' variables: among them are tokens, keys and our own secrets.
@@ -186,6 +187,34 @@ class LossyStream:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._stream.flush()
+
+
+class Libraries(logging.Handler):
+    """What libraries log, as lines of ours. Strangers can bring about warnings at will, such as uvicorn's of bytes that
+    are no HTTP: one from each place in the code stands for all that come within a minute."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._quiet: dict[tuple[str, int], tuple[float, int]] = {}  # place → until when, how many were left out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        place = record.pathname, record.lineno
+        until, left_out = self._quiet.get(place, (0.0, 0))
+        if record.levelno < logging.ERROR:
+            if record.created < until:
+                self._quiet[place] = until, left_out + 1
+                return
+            self._quiet[place] = record.created + LIBRARY_SECONDS, 0
+        more = {"left_out": left_out} if left_out else {}
+        event = {"logger": record.name, "message": record.getMessage().strip(), **more}
+        log.log(record.levelno, "library", exc_info=record.exc_info, **event)
+
+
+def log_libraries() -> None:
+    """For a process of our own: nothing that anybody logs or warns of gets to stderr as anything but JSON."""
+    configure_logging()
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(Libraries())
 
 
 def configure_logging() -> None:

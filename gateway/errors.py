@@ -25,6 +25,7 @@ GatewayError
 │   ├── QuoteExpired, ModelWithdrawn, ResultExpired
 │   ├── Consumed, Expired, Refunded, Revoked          what a purchase says of itself
 │   └── TokenConsumed, TokenRefunded, TokenRevoked    what spending its token says
+├── BodyTooSlow                         408
 ├── BodyTooLarge                        413
 ├── RateLimited                         429
 ├── RunFailed                                nothing was charged
@@ -401,6 +402,13 @@ class TokenRevoked(Gone):
     """The payment behind this token was disputed or withdrawn."""
 
     next_step = "Write to the operator if you think this is wrong."
+
+
+class BodyTooSlow(GatewayError):
+    """The request's body did not arrive in time. Nothing was charged and no token was used."""
+
+    status = 408
+    next_step = "Send the request again, with its whole body right behind its headers."
 
 
 class BodyTooLarge(GatewayError):

@@ -160,6 +160,10 @@ def _price_faults(settings: Settings) -> list[str]:
 def _server(settings: Settings, app: "Starlette") -> "uvicorn.Server":
     import uvicorn
 
+    from gateway.app import log_libraries
+
+    log_libraries()
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # Now, not when uvicorn has waited for every answer: those who wait for a payment are to be sent home.
@@ -172,7 +176,7 @@ def _server(settings: Settings, app: "Starlette") -> "uvicorn.Server":
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http="httptools",
             lifespan="off",  # ours: uvicorn would print a traceback and forget what went wrong
-            log_config=None,  # warnings and errors still come to stderr, where each line else is JSON
+            log_config=None,  # warnings and errors come as lines of ours
             ws="none",  # there is none, and its absence would be logged to whoever asks for one
             access_log=False,  # the app logs route templates; paths and queries may carry tokens
             server_header=False,

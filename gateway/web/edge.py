@@ -1,5 +1,7 @@
 """Edge: what every request passes. A request id, the security headers, one log line, and errors as problems."""
 
+import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -11,13 +13,18 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError
+from gateway.errors import BodyTooLarge, BodyTooSlow, GatewayError
 from gateway.web.problems import PROBLEM, send_problem
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 FOR_PAGES = ((b"content-security-policy", b"default-src 'self'"), (b"referrer-policy", b"no-referrer"))
 OFFER = ((b"content-type", PROBLEM), (b"cache-control", b"no-store"))
 QUIET = frozenset({402})  # unpaid quotes are counted, not logged: nothing happened
+
+# Behind these the rest of a body may still come, for ever: nobody reads it, so nothing can follow on this connection.
+UNREAD = (BodyTooLarge, BodyTooSlow)
+CLOSING = (b"connection", b"close")
+LINGER_SECONDS = 2.0  # RFC 9112, section 9.6: closed at once, a connection takes an answer away that was not read yet
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -85,7 +92,11 @@ class Edge:
                 log.exception("unforeseen")
             if status:
                 raise  # half an answer is out: the connection must break
-            await send_problem(scope, error, send_with_headers)
+            if isinstance(error, UNREAD):
+                extra.append(CLOSING)
+                await _send_and_close(scope, error, receive, send_with_headers)
+            else:
+                await send_problem(scope, error, send_with_headers)
         finally:
             answers = self._answers.setdefault(scope.get("endpoint"), {})
             answers[status] = answers.get(status, 0) + 1
@@ -106,3 +117,20 @@ class Edge:
         route = self._templates.get(scope.get("endpoint"), "-")
         ms = round(seconds * 1000, 1)
         log.info("request", method=scope["method"], route=route, status=status, ms=ms)
+
+
+async def _send_and_close(scope: Scope, error: Exception, receive: Receive, send: Send) -> None:
+    """A whole answer; what still comes is thrown away until the other side closes the connection, for a while. Only
+    then is the answer said to have ended, at which the server closes."""
+
+    async def send_more(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["more_body"] = True
+        await send(message)
+
+    await send_problem(scope, error, send_more)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    await send({"type": "http.response.body"})

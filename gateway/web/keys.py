@@ -19,7 +19,7 @@ KEY_BYTES = 32
 async def create(request: Request) -> Response:
     """POST /keys."""
     services: Services = request.app.state.services
-    body = parse(KeysBody, await read_body(request.receive, services.settings.max_body_kib * 1024))
+    body = parse(KeysBody, await read_body(request.scope, request.receive, services.settings.max_body_kib * 1024))
     assert isinstance(body, KeysBody)
     headers = read_headers(request.scope)
     identify(services, headers)  # a wrong key is refused even where none is needed

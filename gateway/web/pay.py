@@ -31,7 +31,7 @@ async def pay(request: Request) -> Response:
     headers = read_headers(request.scope)
     idem_key = idempotency_key(headers)
     sender = identify(services, headers)
-    body = parse(PayBody, await read_body(request.receive, services.settings.max_body_kib * 1024))
+    body = parse(PayBody, await read_body(request.scope, request.receive, services.settings.max_body_kib * 1024))
     assert isinstance(body, PayBody)
     if (body.session_id is None) == (body.fmu_id is None):
         raise InvalidRequest("Send either session_id (of your 402) or fmu_id.", field="session_id")

@@ -218,7 +218,7 @@ async def cancelled(request: Request) -> Response:
 async def webhook(request: Request) -> Response:
     """POST /webhooks/stripe: 200 once the event is committed."""
     services: Services = request.app.state.services
-    body = await read_body(request.receive, WEBHOOK_BYTES)
+    body = await read_body(request.scope, request.receive, WEBHOOK_BYTES)
     secret = services.settings.stripe_webhook_secret
     try:
         event = verify(body, request.headers.get("stripe-signature"), secret, now=services.now())

@@ -8,12 +8,14 @@ from typing import BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
-from gateway.errors import UPLOAD_PROBLEMS, BodyTooLarge, StorageFull, UploadsFull
+from gateway.errors import UPLOAD_PROBLEMS, BodyTooLarge, BodyTooSlow, StorageFull, UploadsFull
 
 FIELD = b"file"  # of a multipart form
 FED_AT_ONCE = 1 << 20  # bytes: going to a thread and back takes as long as hashing 64 KiB, what comes at once
+PATIENCE_SECONDS = 15.0  # beyond what the slowest rate takes
+SLOWEST = 64 << 10  # bytes/s, half a megabit line: one of few places is taken for as long as it lasts
 FORM_BYTES = 64 << 10  # that a form's boundaries, headers and other fields may take
 UploadInvalid = UPLOAD_PROBLEMS["upload_invalid"]
 
@@ -23,8 +25,8 @@ async def receive_file(
 ) -> str:
     """The file of this request's body, written to the new file `path`; its sha256 in hex.
 
-    BodyTooLarge as soon as it is longer than `limit` bytes, UploadsFull than `room`, upload_invalid if there is no file
-    in the body. Disk and hashing are kept off the event loop.
+    BodyTooLarge as soon as it is longer than `limit` bytes, UploadsFull than `room`, BodyTooSlow as soon as it comes
+    slower than SLOWEST, upload_invalid if there is no file in the body. Disk and hashing are kept off the event loop.
     """
     announced = int(content_length) if content_length.isdecimal() else 0
     if announced > limit + FORM_BYTES:
@@ -35,8 +37,9 @@ async def receive_file(
             feed, finish = _reader(content_type, sink)
             received, more = 0, True
             waiting = bytearray()
+            begun = asyncio.get_running_loop().time()
             while more:
-                message = await receive()
+                message = await _next(receive, begun + PATIENCE_SECONDS + received / SLOWEST)
                 if message["type"] == "http.disconnect":
                     raise UploadInvalid("The connection ended before the file did.")
                 chunk: bytes = message.get("body", b"")
@@ -56,6 +59,14 @@ async def receive_file(
     if not sink.size:
         raise UploadInvalid()
     return sink.digest.hexdigest()
+
+
+async def _next(receive: Receive, until: float) -> Message:
+    try:
+        async with asyncio.timeout_at(until):
+            return await receive()
+    except TimeoutError:
+        raise BodyTooSlow(f"An upload comes at {SLOWEST >> 10} KiB/s at least.") from None
 
 
 class _Sink:

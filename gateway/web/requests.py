@@ -1,15 +1,19 @@
 """Requests: what every handler reads of one: its body within the limit, who sends it, from where, what it accepts."""
 
+import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import coroutine
+from typing import Any
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from gateway.domain.accounts import KEY_PREFIX, hash_key
+from gateway.domain.models import did_you_mean
 from gateway.domain.statements import PREFIX, Kind
-from gateway.errors import BodyTooLarge, InvalidRequest, KeyRefused, NotAcceptable
+from gateway.errors import BodyTooLarge, BodyTooSlow, InvalidRequest, KeyRefused, NotAcceptable
 from gateway.flows.services import Services
 from gateway.simulation.results import JSON, MEDIA_TYPES
 
@@ -24,6 +28,8 @@ HEADERS = (
     b"x-forwarded-for",
 )
 IDEMPOTENCY_KEY_LENGTH = 255  # as Stripe's
+BODY_SECONDS = 15.0  # that a body may take to arrive: a whole MAX_BODY_KIB at 70 KiB/s
+ECHOED = 200  # characters of what a caller made up that an answer repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +45,61 @@ def read_headers(scope: Scope) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in scope["headers"] if name in HEADERS}
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. BodyTooLarge as soon as it is longer than `limit` bytes."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > limit:
-            break
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. BodyTooLarge before a byte is read if it is announced to be longer than `limit` bytes, else as
+    soon as it is; BodyTooSlow if it is not there after BODY_SECONDS.
+
+    Most bodies come with their headers. For those no clock is started: it would take a third of a quote's time.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise _too_large(limit)
+    begun: Coroutine[Any, Any, Message] = receive()  # type: ignore[assignment]  # ASGI calls it an Awaitable
+    message: Message | None = None
+    try:
+        asked = begun.send(None)
+    except StopIteration as done:
+        message = done.value
+        if not done.value.get("more_body"):
+            return _within(done.value.get("body", b""), limit)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = message or await _resumed(begun, asked)
+            body: bytes = message.get("body", b"")
+            while message.get("more_body") and len(body) <= limit:
+                message = await receive()
+                body += message.get("body", b"")
+    except TimeoutError:
+        raise BodyTooSlow(f"The body was not there after {BODY_SECONDS:.0f} seconds.") from None
+    return _within(body, limit)
+
+
+@coroutine
+def _resumed(begun: Coroutine[Any, Any, Message], asked: Any) -> Generator[Any, Any, Message]:
+    """Awaits a coroutine that has already run to where it asks to wait for something."""
+    try:
+        yield asked
+        return (yield from begun.__await__())
+    finally:
+        begun.close()
+
+
+def _within(body: bytes, limit: int) -> bytes:
     if len(body) > limit:
-        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit} bytes.")
+
+
+def check_query(asked: Iterable[str], known: Sequence[str]) -> None:
+    """InvalidRequest names the first query parameter that there is not: ignored, it would make a wrong answer."""
+    unknown = next((name for name in asked if name not in known), None)
+    if unknown is not None:
+        near, said = did_you_mean(unknown, known), unknown[:ECHOED]
+        raise InvalidRequest(f"There is no query parameter {said!r} here.", field=said, did_you_mean=near)
 
 
 def identify(services: Services, headers: Mapping[bytes, str]) -> Sender:

@@ -23,6 +23,7 @@ from gateway.web.limits import Rates, tell, within
 from gateway.web.offers import price_text
 from gateway.web.requests import (
     Sender,
+    check_query,
     client_address,
     idempotency_key,
     identify,
@@ -56,7 +57,7 @@ class Simulate:
         media_type = negotiate(headers.get(b"accept"))
         key = idempotency_key(headers)
         sender = identify(services, headers)
-        raw = await read_body(receive, services.settings.max_body_kib * 1024)
+        raw = await read_body(scope, receive, services.settings.max_body_kib * 1024)
         body, model, plan = state.passed.get(raw) or await _check(scope, raw, sender)
         token = _token(body, sender)
         if token is not None:
@@ -159,9 +160,7 @@ def _token(body: SimulateBody, sender: Sender) -> str | None:
 def _quote_only(query: bytes) -> bool:
     asked = False
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name != "quote_only":
-            near = did_you_mean(name, ["quote_only"])
-            raise InvalidRequest(f"There is no query parameter {name!r}.", field=name, did_you_mean=near)
+        check_query([name], ["quote_only"])
         if value.lower() not in YES + NO:
             raise InvalidRequest("quote_only is true or false.", field="quote_only")
         asked = value.lower() in YES

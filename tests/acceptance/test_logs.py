@@ -1,9 +1,10 @@
 """What a gateway writes to its log is no credential: not one, over everything that can be bought."""
 
 import json
+import socket
 from collections.abc import Callable
 
-from harness import SECRET, WEBHOOK_SECRET, Buyer, change, problem
+from harness import PATIENCE, SECRET, WEBHOOK_SECRET, Buyer, change, problem
 from served import Served
 
 BODY = {"fmu_id": "test:Slow", "step": 0.1}
@@ -54,3 +55,18 @@ def test_the_log_of_whole_purchases_holds_no_secret(serve: Callable[[], Served])
     routes = {line["route"] for line in lines if line["event"] == "request"}
     assert {"/simulate", "/payments/checkout/{session_id}", "/checkout/{quote}", "-"} <= routes
     assert {"checkout_opened", "held", "captured"} <= {line["event"] for line in lines}
+
+
+def test_every_line_is_json_whatever_strangers_send(serve: Callable[[], Served]) -> None:
+    gateway = serve().wait_until_ready()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", gateway.http.base_url.port or 0), timeout=PATIENCE) as connection:
+            connection.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+    assert gateway.get("/health", headers=upgrade).status_code == 200
+    assert gateway.stop() == 0
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    told = [line["message"] for line in lines if line["event"] == "library"]
+    assert told.count("Invalid HTTP request received.") == 1
+    assert len(told) < 5
