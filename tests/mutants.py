@@ -100,7 +100,7 @@ MUTANTS = (
     Mutant("refused-unclearly", "a volume that takes no writes is told, not an unknown outcome",
            "gateway/store/connection.py", "extended == sqlite3.SQLITE_IOERR_WRITE", "False", f"{STORE}/test_writer.py"),
     Mutant("unpacked-in-memory", "a model that passes for unpacked is on disk", "gateway/simulation/intake.py",
-           "        _sync(path)\n", "", "tests/unit/simulation/test_intake.py"),
+           "        _sync(temporary)\n", "", "tests/unit/simulation/test_intake.py"),
     Mutant("two-owners", "one process owns a database", "gateway/store/lock.py",
            "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
            f"{GATEWAY}/test_after_a_restart.py"),

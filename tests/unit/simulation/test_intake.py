@@ -1,5 +1,8 @@
 """Every kind of bad archive, description and binary is refused with its own code, and nothing of it stays."""
 
+import ctypes
+import errno
+import fcntl
 import os
 import shutil
 import struct
@@ -93,18 +96,54 @@ def test_a_good_one_is_unpacked_whole(tmp_path: Path) -> None:
 def test_what_is_unpacked_is_on_disk_before_its_name_and_the_name_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
-    real = os.fsync
+    synced: list[tuple[str, int]] = []
+    real = intake._libc.syncfs
 
-    def fsync(descriptor: int) -> None:
-        real(descriptor)
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    class Watched:
+        @staticmethod
+        def syncfs(descriptor: int) -> int:
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            synced.append((path.name, sum(p.is_file() for p in path.rglob("*"))))
+            return int(real(descriptor))
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(intake, "_libc", Watched)
     intake.unpack(GOOD, tmp_path / "out")
-    everything = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
-    assert sorted(synced[:-1]) == sorted(str(p).replace("/out", "/out.part", 1) for p in everything)
-    assert synced[-1] == str(tmp_path)
+    assert synced == [("out.part", len(entries())), (tmp_path.name, len(entries()))]
+
+
+def test_a_disk_that_takes_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def syncfs(_: int) -> int:
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(intake, "_libc", Full)
+    with pytest.raises(OSError, match="No space left"):
+        intake.unpack(GOOD, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_another_process_never_unlocks_is_waited_for_no_longer_than_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOCK_SECONDS", 0.05)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(TimeoutError, match="locked"):
+        intake.unpack(GOOD, tmp_path / "out")
+    os.close(handle)
+    intake.unpack(GOOD, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("user", "folder", "file"), [(0, 0o755, 0o644), (1000, 0o700, 0o600)])
+def test_nobody_but_the_gateway_and_its_runs_can_read_what_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, folder: int, file: int
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    intake.unpack(GOOD, tmp_path / "out")
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file)
 
 
 def test_many_who_unpack_the_same_at_once_all_find_it_whole(tmp_path: Path) -> None:
