@@ -173,6 +173,8 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: pack(entries() | {BUILD: bytes(markup.MAX_DESCRIPTION + 1)}, compression=zipfile.ZIP_STORED),
         lambda: with_file(BUILD, utf16("<x>" + "<į/>" * (markup.MAX_ELEMENTS + 1) + "</x>")),  # bytes like "</"
         lambda: described("<ModelVariables>", f"<ModelVariables {attributes(markup.MAX_ATTRIBUTES + 1)}>"),
+        lambda: with_file(BUILD, f"<x>{''.join(f'<x{i}/>' for i in range(markup.MAX_WORDS))}</x>".encode()),
+        lambda: with_file(BUILD, f"<x {attributes(markup.MAX_WORDS)}/>".encode()),
         # Over several pieces, after one that looks like its end.
         lambda: described("<ModelVariables>", f"<ModelVariables a='>' {attributes(markup.MAX_ATTRIBUTES + 1, 60)}>"),
     ],

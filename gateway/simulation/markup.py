@@ -21,6 +21,7 @@ MAX_DEPTH = 32  # of its elements
 MAX_ATTRIBUTES = 10_000  # of one element, which is parsed in one go: 900,000 take 310 ms. FMI has some 20
 MAX_VARIABLES = 20_000  # and aliases
 MAX_NAME = 1_000  # characters of a variable's name
+MAX_WORDS = 2_000  # different names of elements and attributes: lxml keeps each for ever. FMI has some 200
 MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
 MAX_TOLERANCE = 1e-2  # relative, of one step of the solver: with more than that no digit of a result is right
 PIECE = 256 << 10  # bytes that are looked at in one go, which takes 2 ms
@@ -114,8 +115,7 @@ def _count_attributes(piece: bytes, before: int, name: str) -> int:
         if len(tag) > MAX_ATTRIBUTES:  # a shorter one has fewer
             count += len(ATTRIBUTE.findall(tag))
         if count > MAX_ATTRIBUTES:
-            text = f"{name} has an element with more than {MAX_ATTRIBUTES} attributes."
-            raise Refused("description_too_large", text)
+            raise Refused("description_too_large", f"{name} has more than {MAX_ATTRIBUTES} attributes in one element.")
     return count
 
 
@@ -144,12 +144,18 @@ class _Elements:
     def __init__(self, name: str) -> None:
         self._name = name
         self._depth = self._elements = 0
+        self._words: set[str] = set()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         self._elements += 1  # _pieces takes <į> in UTF-16 for an end
         if self._elements > MAX_ELEMENTS:
             raise _too_many_elements(self._name)
+        self._words.add(tag)
+        self._words.update(attributes)
+        if len(self._words) > MAX_WORDS:
+            text = f"{self._name} has more than {MAX_WORDS} different names of elements and attributes."
+            raise Refused("description_too_large", text)
         if self._depth > MAX_DEPTH:
             raise Refused("description_too_deep", f"{self._name} is nested deeper than {MAX_DEPTH} elements.")
 

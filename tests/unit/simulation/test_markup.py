@@ -20,8 +20,8 @@ def check(raw: bytes) -> None:
     [
         (str(markup.MAX_TOLERANCE), markup.MAX_REFERENCE, "1", ""),
         ("1e-9", 1, "0.123456789 " * 50_000, ""),  # the start values of a large array
-        ("1e-9", 1, "1", f"<Annotations {attributes(markup.MAX_ATTRIBUTES)}/>"),
-        ("1e-9", 1, "1", f"<Annotations {attributes(6_000)}/><Terminals {attributes(6_000)}/>"),
+        ("1e-9", 1, "1", f"<Annotations {attributes(markup.MAX_WORDS - 20)}/>"),
+        ("1e-9", 1, "1", f"<Terminals {attributes(1_900, 20)}/>" * 20),
         ("1e-9", 1, "1", f"<Annotations>{'a = b; ' * 100_000}</Annotations>"),
         ("1e-9", 1, "1", "<Annotations/>" * (markup.MAX_ELEMENTS - 5)),
     ],
