@@ -12,7 +12,7 @@ GatewayClientError
     ├── Gone            410: the quote, token or purchase is over
     ├── InvalidRequest  413, 422
     ├── RunFailed       model_error, model_crashed, simulation_timeout, memory_limit, run_cancelled: not charged
-    └── Unavailable     429, 502, 503, 507: the same request may work later
+    └── Unavailable     408, 429, 502, 503, 507: the same request may work later
 """
 
 from collections.abc import Mapping
@@ -105,6 +105,7 @@ _BY_STATUS: dict[int, type[Problem]] = {
     401: KeyRefused,
     402: PaymentRequired,
     404: NotFound,
+    408: Unavailable,
     410: Gone,
     413: InvalidRequest,
     422: InvalidRequest,

@@ -40,7 +40,7 @@ def make_image(folder: Path) -> Path | None:
 
 @pytest.fixture
 def start(tmp_path: Path, models: Path) -> Iterator[Callable[..., OnItsVolume]]:
-    """Starts the gateway on this test's volume, always on the same port; however it fared, it must stop as it should."""
+    """Starts the gateway on this test's volume, on one port; however it fared, it must stop as it should."""
     with LocalStripe() as stripe, ExitStack() as stack:
         port = free_port()
 
