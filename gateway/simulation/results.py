@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -88,7 +88,6 @@ class ResultFiles:
 
     def write(self, run_id: str, header: Mapping[str, Any], result: Result) -> None:
         """Returns when the file would survive a power cut. OSError if it could not be written; then none is left."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         path = self._path(run_id)
         arrays = [_little_endian(array) for array in result.arrays]
         columns = [[name, array.dtype.str] for name, array in zip(result.columns, arrays, strict=True)]
@@ -96,7 +95,7 @@ class ResultFiles:
         head = orjson.dumps({"header": dict(header), "layout": layout})
         temporary = path.with_suffix(f".{threading.get_ident()}.part")  # two may store the same at once
         try:
-            with temporary.open("wb") as file:
+            with self._create(temporary) as file:
                 file.write(LENGTH.pack(len(head)) + head)
                 for array in arrays:
                     file.write(array.data.cast("B"))
@@ -137,6 +136,13 @@ class ResultFiles:
         if not RUN_ID.match(run_id):
             raise FileNotFoundError(f"{run_id!r} cannot name a file")
         return self.directory / f"{run_id}.run"
+
+    def _create(self, path: Path) -> BinaryIO:
+        try:
+            return path.open("wb")
+        except FileNotFoundError:
+            self.directory.mkdir(parents=True)
+            return path.open("wb")
 
     def _sync(self) -> None:
         folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
