@@ -1,5 +1,6 @@
 """A person at a terminal, and a program with the SDK, watch a run that goes on and stop it."""
 
+import codecs
 import json
 import os
 import signal
@@ -30,11 +31,12 @@ class Terminal:
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs)
         os.close(theirs)
         self.seen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
 
     def see(self, text: str) -> None:
         """Returns when this was on the screen."""
         while text not in self.seen:
-            self.seen += os.read(self._screen, 65536).decode()  # OSError where the command ended without it
+            self.seen += self._decode(os.read(self._screen, 65536))  # OSError where the command ended without it
 
     def end(self) -> tuple[int, str]:
         """Exit code and what went to the pipe."""

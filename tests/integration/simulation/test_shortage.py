@@ -1,6 +1,7 @@
 """A machine short of processes or descriptors: a run that cannot begin says so, and no other run ends for it."""
 
 import asyncio
+import itertools
 import os
 import resource
 import signal
@@ -16,16 +17,23 @@ from gateway.simulation import forkservers
 from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.runner import Runner
 
+others = set[int]()  # processes of runners beside the one that is tested
 LONG = {"pause": 0.01}  # a second, in a hundred steps
 
 
 @pytest.fixture
 async def bench(folder):
     before = descendants(os.getpid())
+    others.update(before)
     bench = Bench(Runner(parallel=2, queued=64, timeout_seconds=60, memory_mb=128), folder)
     yield bench
     await bench.runner.close()
+    others.clear()
     assert not any(map(running, descendants(os.getpid()) - before))
+
+
+def ours(kind: str) -> set[int]:
+    return of_kind(kind) - others
 
 
 @contextmanager
@@ -43,11 +51,18 @@ def descriptors(process: int | str = "self") -> int:
     return len(os.listdir(f"/proc/{process}/fd"))
 
 
+def room(free: int) -> int:
+    """The limit below which so many numbers of descriptors are free."""
+    taken = set(os.listdir("/proc/self/fd"))
+    unused = (number for number in itertools.count() if str(number) not in taken)
+    return next(itertools.islice(unused, free, None))
+
+
 async def test_a_forkserver_without_descriptors_ends_no_other_models_run(bench):
     await bench.run("Slow", start_values={"pause": 0.0})
     long = asyncio.create_task(bench.run("Slow", start_values=LONG))
-    await begun(set())
-    (forkserver,) = of_kind("forkserver")
+    await begun(others)
+    (forkserver,) = ours("forkserver")
     for most in (3, 4):  # no place for what the gateway sends, then none for the new process's handle
         with (
             limited(forkserver, resource.RLIMIT_NOFILE, most),
@@ -56,16 +71,16 @@ async def test_a_forkserver_without_descriptors_ends_no_other_models_run(bench):
             await bench.run("BouncingBall")
     await bench.run("BouncingBall")
     await long
-    assert of_kind("forkserver") == {forkserver}
+    assert ours("forkserver") == {forkserver}
 
 
 async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
     await bench.run("BouncingBall")
     await prepared(bench.runner)
     plan = bench.plan("VanDerPol")
-    standing, kept = of_kind("zygote"), descriptors()
+    standing, kept = ours("zygote"), descriptors()
     for free in range(12):
-        with limited(0, resource.RLIMIT_NOFILE, kept + free):
+        with limited(0, resource.RLIMIT_NOFILE, room(free)):
             try:
                 await bench.run_plan(plan)
             except NoProcess:
@@ -75,7 +90,7 @@ async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
     await bench.run("BouncingBall")
     await bench.run("VanDerPol")
     await prepared(bench.runner)
-    assert len(of_kind("zygote")) == len(standing) + 1
+    assert len(ours("zygote")) == len(standing) + 1
     for key in [key for key in bench.runner._zygotes if key[0] == "VanDerPol"]:
         bench.runner._retire(bench.runner._zygotes.pop(key))
     await asyncio.gather(*bench.runner._closing)
@@ -85,14 +100,14 @@ async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
 async def test_a_forkserver_that_hangs_is_replaced(bench, monkeypatch):
     monkeypatch.setattr(forkservers, "START_SECONDS", 0.3)
     await bench.run("BouncingBall")
-    (forkserver,) = of_kind("forkserver")
+    (forkserver,) = ours("forkserver")
     os.kill(forkserver, signal.SIGSTOP)
     with pytest.raises(NoProcess, match="does not answer"):
         await bench.run("VanDerPol")
     monkeypatch.undo()
     await bench.run("VanDerPol")
-    assert of_kind("forkserver") != {forkserver}
-    assert not busy()
+    assert ours("forkserver") != {forkserver}
+    assert not busy() - others
 
 
 async def test_a_forkserver_that_cannot_start_says_why(bench, monkeypatch):
@@ -105,8 +120,8 @@ async def test_a_forkserver_that_cannot_start_says_why(bench, monkeypatch):
 async def test_a_run_that_died_with_its_forkserver_is_not_the_models_fault(bench):
     await bench.run("Slow", start_values={"pause": 0.0})
     long = asyncio.create_task(bench.run("Slow", start_values=LONG))
-    await begun(set())
-    (forkserver,) = of_kind("forkserver")
+    await begun(others)
+    (forkserver,) = ours("forkserver")
     os.kill(forkserver, signal.SIGKILL)
     with pytest.raises(NoProcess):
         await long
