@@ -29,6 +29,8 @@ from harness import Gateway, House  # noqa: E402
 from hostile import BOMBS, FAULTS, LOADING, OWN, SLOW, Corpus  # noqa: E402
 
 from gateway.errors import RunFailed  # noqa: E402
+from gateway.serving import settle  # noqa: E402
+from gateway.simulation.forkservers import NoProcess  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.plot import plot_svg  # noqa: E402
 from gateway.simulation.results import ARROW, CSV, JSON, PARQUET, ResultFiles, encode  # noqa: E402
@@ -92,7 +94,7 @@ async def main(rows: int, rounds: int) -> None:
         made = {fault: corpus.plan("", fault) for fault in steps} | {fault: corpus.plan(fault) for fault in loads}
 
         async def hostile(fault: str) -> None:
-            with contextlib.suppress(RunFailed), corpus.runner.reserve(paid=True) as place:
+            with contextlib.suppress(RunFailed, NoProcess), corpus.runner.reserve(paid=True) as place:
                 await corpus.runner.run(*made[fault], place)
 
         kept: dict[str, Any] = {}
@@ -121,6 +123,7 @@ async def main(rows: int, rounds: int) -> None:
                for form in (JSON, CSV, ARROW, PARQUET)},
             "plot": in_thread(plot),
         }  # fmt: skip
+        settle()  # as a server does
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in activities}
         for _ in range(rounds):
             for name, work in activities.items():
