@@ -177,7 +177,9 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
     client = scope.get("client")
     address = client[0] if client else "unknown"
     if trusted and b"x-forwarded-for" in headers:
-        hops = [hop.strip() for hop in headers[b"x-forwarded-for"].split(",") if hop.strip()]
+        # Of all its lines, which are one list (RFC 9110 §5.3); `headers` knows only the last.
+        lines = (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
+        hops = [hop.strip() for line in lines for hop in line.split(",") if hop.strip()]
         while hops and _is_within(address, trusted):
             address = hops.pop()
     return _counted(address)

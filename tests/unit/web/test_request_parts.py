@@ -37,6 +37,7 @@ def test_what_accepts_none_of_our_forms_is_refused(accept: str) -> None:
         ("10.0.0.1", "198.51.100.1", ("10.0.0.1",), "198.51.100.1"),
         ("10.0.0.1", "203.0.113.9, 198.51.100.1", ("10.0.0.1",), "198.51.100.1"),
         ("10.0.0.1", "198.51.100.1, 10.0.0.2", ("10.0.0.1", "10.0.0.2"), "198.51.100.1"),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.1; 10.0.0.2", ("10.0.0.1", "10.0.0.2"), "198.51.100.1"),  # two lines
         ("10.0.0.1", "", ("10.0.0.1",), "10.0.0.1"),
         ("10.0.0.1", "not an address", ("10.0.0.1",), "not an address"),
         ("2001:db8::1", "", (), "2001:db8::/64"),
@@ -45,7 +46,9 @@ def test_what_accepts_none_of_our_forms_is_refused(accept: str) -> None:
 def test_the_address_that_counts_is_the_last_that_no_trusted_proxy_added(
     peer: str, forwarded: str, trusted: tuple[str, ...], found: str
 ) -> None:
-    assert client_address({"client": (peer, 1)}, {b"x-forwarded-for": forwarded}, trusted) == found
+    lines = [(b"x-forwarded-for", line.encode()) for line in forwarded.split("; ")]
+    scope = {"client": (peer, 1), "headers": lines}
+    assert client_address(scope, {name: line.decode() for name, line in lines}, trusted) == found
 
 
 def test_every_address_of_an_ipv6_subnet_counts_as_one() -> None:
