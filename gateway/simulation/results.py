@@ -141,7 +141,7 @@ class ResultFiles:
         try:
             return path.open("wb")
         except FileNotFoundError:
-            self.directory.mkdir(parents=True)
+            self.directory.mkdir(parents=True, exist_ok=True)  # others may store their first result at once
             return path.open("wb")
 
     def _sync(self) -> None:

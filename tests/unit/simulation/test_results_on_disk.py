@@ -1,6 +1,7 @@
 """A result that can be read would survive a power cut: it was synced before it got its name, and its name after."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +30,12 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_the_answer(
     files.write("run_1", {}, Result(("time",), (np.arange(3.0),), 2.0))
     size = (tmp_path / "results" / "run_1.run").stat().st_size
     assert done == ["synced .part", f"renamed .part with {size} bytes", "synced folder"]
+
+
+def test_the_first_results_of_all_may_be_stored_at_once(tmp_path):
+    result = Result(("time",), (np.arange(3.0),), 2.0)
+    for turn in range(20):
+        files = ResultFiles(tmp_path / f"{turn}")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda i, files=files: files.write(f"run_{i}", {}, result), range(8)))
+        assert len(files.ids()) == 8
