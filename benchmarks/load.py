@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ async def _python(url: str, bodies: Sequence[bytes], seconds: float, connections
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
         _, protocol = await loop.create_connection(
-            lambda done=done: _Connection(requests, started + seconds, done),  # type: ignore[misc]
+            partial(_Connection, requests, started + seconds, done),
             str(parts.hostname),
             parts.port or 80,
         )

@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests"))  # its helpers are no package; what needs them can be imported from here on
 
 from harness import Gateway, House  # noqa: E402
 from hostile import BOMBS, FAULTS, LOADING, OWN, SLOW, Corpus  # noqa: E402

@@ -24,7 +24,7 @@ import fmpy
 
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
-from gateway.simulation import description, intake, sandbox, seccomp, zygotes
+from gateway.simulation import description, intake, run_process, sandbox, seccomp, zygotes
 from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.library import trial
 from gateway.simulation.runner import Outcome, Runner
@@ -282,12 +282,12 @@ class Corpus:
 async def survey(folder: Path, *, together: int = 8) -> dict[str, str]:
     """What is wrong, by fault: each as an FMU of its own, so many at once."""
     wrong = {}
-    patience = zygotes.START_SECONDS, zygotes.REPORT_SECONDS
+    patience = zygotes.START_SECONDS, run_process.REPORT_SECONDS
     for slow in (False, True):
         corpus = Corpus(folder / f"{slow}", parallel=together, timeout=1.0 if slow else 30.0)
         await corpus.begin()
         if slow:
-            zygotes.START_SECONDS, zygotes.REPORT_SECONDS = 3.0, 2.0
+            zygotes.START_SECONDS, run_process.REPORT_SECONDS = 3.0, 2.0
         try:
             names = [name for name in FAULTS if (name in SLOW) is slow and name not in BOMBS]
             batches = [names[i : i + together] for i in range(0, len(names), together)]
@@ -295,7 +295,7 @@ async def survey(folder: Path, *, together: int = 8) -> dict[str, str]:
                 await asyncio.gather(*(corpus.fault(name, own=True) for name in batch))
                 await corpus.after(batch)
         finally:
-            zygotes.START_SECONDS, zygotes.REPORT_SECONDS = patience
+            zygotes.START_SECONDS, run_process.REPORT_SECONDS = patience
             await corpus.close()
         wrong |= corpus.wrong
     return wrong

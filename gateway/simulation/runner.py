@@ -23,7 +23,8 @@ from gateway.simulation.forkservers import Forkserver, NoProcess
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
-from gateway.simulation.zygotes import Ended, RunProcess, Zygote, ZygoteDied
+from gateway.simulation.run_process import Ended, RunProcess
+from gateway.simulation.zygotes import Zygote, ZygoteDied
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
 INLINE_VALUES = 20_000  # of a result; what is computed of more belongs in a thread

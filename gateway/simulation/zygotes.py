@@ -2,24 +2,17 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
-import math
-import os
-import signal
 import socket
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
+from gateway.simulation import watch
+from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess
+from gateway.simulation.run_process import Ended, RunProcess
 
-from gateway.simulation import frame, progress, watch
-from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess, readable
-
-UCRED = struct.Struct("3i")  # pid, uid, gid
-REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
 PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
 WATCH_SECONDS = 1.0  # between two looks at what a zygote does
 
@@ -29,31 +22,11 @@ class ZygoteDied(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run's process ended: os.wait's status, None if there never was one; its CPU seconds, its largest resident
-    memory in bytes."""
-
-    status: int | None
-    cpu: float
-    rss: int
-
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> "Ended":
-        """Any of many errors if a model's constructor says it: nothing of it may surprise anybody later."""
-        if said["status"] is not None:
-            os.waitstatus_to_exitcode(said["status"])
-        cpu, rss = float(said["cpu"]), int(said["rss"])
-        if not 0 <= cpu < 1e6 or rss < 0:
-            raise ValueError("no use of a process")
-        return cls(said["status"], cpu, rss)
-
-
-@dataclass(frozen=True, slots=True)
 class Spare:
     """A run's process that waits for the next run, or is about to."""
 
     id: int
-    process: "asyncio.Task[RunProcess]"
+    process: asyncio.Task[RunProcess]
 
 
 class Zygote:
@@ -110,7 +83,7 @@ class Zygote:
         """How many runs are in it."""
         return len(self._ended.keys() - ({self._spare.id} if self._spare else set()))
 
-    async def open_run(self) -> "RunProcess":
+    async def open_run(self) -> RunProcess:
         """A run's process: confined, waiting for its job; the spare one if there is one. ZygoteDied or NoProcess if
         that fails; nothing of the model ran then. TimeoutError if it does not answer."""
         spare, self._spare = self._spare, None
@@ -131,11 +104,11 @@ class Zygote:
             with contextlib.suppress(ZygoteDied, NoProcess):
                 run = self._fork()
                 self._spare = Spare(self._runs_begun, self._loop.create_task(self._begun(run)))
-                self._spare.process.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._spare.process.add_done_callback(functools.partial(_close_failed, run))
 
-    def _fork(self) -> "RunProcess":
+    def _fork(self) -> RunProcess:
         try:
-            run = RunProcess(self)
+            run = RunProcess(self.lose)
         except OSError as error:  # no descriptor is left here
             raise NoProcess(error.strerror) from None
         run_id = self._runs_begun = next(self._ids)
@@ -149,23 +122,20 @@ class Zygote:
             raise ZygoteDied(str(error)) from None
         return run
 
-    async def _begun(self, run: "RunProcess") -> "RunProcess":
-        try:
-            async with asyncio.timeout(REPORT_SECONDS):
+    async def _begun(self, run: RunProcess) -> RunProcess:
+        with contextlib.ExitStack() as undo:
+            undo.callback(run.close)
+            try:
                 await run.begin()
-        except TimeoutError:  # another one of it would not answer either
-            run.close()
-            self.lose()
-            raise
-        except OSError as error:  # no process came of it, or one that ended at once
-            ended = await run.end()
-            run.close()
-            if ended is not None and ended.status is None:
-                raise NoProcess("the zygote could not fork") from None
-            raise ZygoteDied(str(error)) from None
-        except BaseException:
-            run.close()
-            raise
+            except TimeoutError:  # another one of it would not answer either
+                self.lose()
+                raise
+            except OSError as error:  # no process came of it, or one that ended at once
+                ended = await run.end()
+                if ended is not None and ended.status is None:
+                    raise NoProcess("the zygote could not fork") from None
+                raise ZygoteDied(str(error)) from None
+            undo.pop_all()
         return run
 
     def _listen(self) -> None:
@@ -210,81 +180,13 @@ class Zygote:
                 (await self._spare.process).close()
 
 
-class RunProcess:
-    """One confined, single-use child of a zygote."""
-
-    def __init__(self, zygote: Zygote) -> None:
-        self._zygote, self._loop = zygote, asyncio.get_running_loop()
-        self._handle: int | None = None
-        self.ended: asyncio.Future[Ended | None] = self._loop.create_future()
-        self.progress = progress.create()  # a descriptor; see reached()
-        try:
-            self._stream, self.other_end = socket.socketpair()
-        except OSError:
-            os.close(self.progress)
-            raise
-        self._stream.setblocking(False)
-        self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the child can write
-
-    async def begin(self) -> None:
-        """Waits for its first byte, with which the kernel says its process id, so that nobody can lie about it."""
-        await readable(self._stream.fileno())
-        hello, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
-        if hello != frame.HELLO:
-            raise ConnectionResetError("no process came of it")
-        self._handle = os.pidfd_open(UCRED.unpack(ancillary[0][2])[0])
-
-    def waits(self) -> bool:
-        """Whether it is there and said nothing since its first byte."""
-        try:
-            self._stream.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
-
-    async def answer(
-        self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
-    ) -> dict[str, Any] | list[NDArray[Any]]:
-        """The columns or the header of a failure. frame.BadFrame or OSError if it did not do as it must."""
-        await self._loop.sock_sendall(self._stream, frame.pack(job))
-        return await frame.receive(self._loop, self._stream, dtypes, most_rows)
-
-    def reached(self) -> float:
-        """Model time in seconds, as the process says it: any number, NaN if it says none or is gone."""
-        return progress.read(self.progress) if self.progress >= 0 else math.nan
-
-    def kill(self) -> None:
-        if self._handle is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-
-    async def end(self) -> Ended | None:
-        """Kills it if it still runs, and waits until it is gone; None if its zygote went with it. What ended by itself
-        keeps its status: the stream closes after that is set."""
-        self.kill()
-        try:
-            async with asyncio.timeout(REPORT_SECONDS):
-                return await asyncio.shield(self.ended)
-        except TimeoutError:
-            self._zygote.lose()
-            return None
-
-    def close(self) -> None:
-        """Nothing of it stays, whatever happened before."""
-        if not self.ended.done():
-            self.kill()
-        self._stream.close()
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-        if self.progress >= 0:
-            os.close(self.progress)
-            self.progress = -1
+def _close_failed(run: RunProcess, begun: asyncio.Task[RunProcess]) -> None:
+    """Also of a task that was cancelled before its first line, where nothing of its own could have closed it."""
+    if begun.cancelled() or begun.exception() is not None:
+        run.close()
 
 
-def _discard(opened: "asyncio.Task[RunProcess]") -> None:
+def _discard(opened: asyncio.Task[RunProcess]) -> None:
     if not opened.cancelled() and opened.exception() is None:
         opened.result().close()
 
