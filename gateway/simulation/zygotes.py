@@ -93,9 +93,12 @@ class Zygote:
             except asyncio.CancelledError:
                 spare.process.add_done_callback(_discard)  # it may have come in this very turn
                 raise
-            if run.waits():
-                return run
-            run.close()
+            except (ZygoteDied, NoProcess):
+                pass  # at that time; now there may be one
+            else:
+                if run.waits():
+                    return run
+                run.close()
         return await self._begun(self._fork())
 
     def _prepare(self) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from harness import BALL, Gateway, House, change, problem, until
+from processes import busy
 
 from gateway.settings import SHIPPED_MODELS, Settings
 from gateway.store.store import violations
@@ -156,12 +158,14 @@ def test_what_was_delivered_or_never_paid_is_refused_with_the_reason(gateway: Ga
 
 @pytest.mark.parametrize("state", ["spent", "refunded"])
 def test_a_refund_during_a_run_waits_for_it_and_is_refused_if_it_was_delivered(gateway: Gateway, state: str) -> None:
-    slow = {"fmu_id": "test:Slow", "stop_time": 1.0, "step": 0.1, "start_values": {"pause": 0.3}}
+    slow = {"fmu_id": "test:Slow", "stop_time": 1.0, "step": 0.1, "start_values": {"pause": 0.05}}
     bought = gateway.buy(slow)
     answers: list[int] = []
     run = threading.Thread(target=lambda: answers.append(gateway.simulate(slow, bought.token).status_code))
     run.start()
     held = until(lambda: gateway.rows("SELECT run_id FROM token WHERE state = 'held'"), "the hold")
+    (process,) = until(busy, "its process")
+    os.kill(process, signal.SIGSTOP)  # until the wish is written, however long the command takes for it
     would = said(command(gateway.settings, "refund", bought.session_id, "--dry-run"))
     assert f"Its run {held[0]['run_id']} goes on" in would["said"]
     asking = subprocess.Popen(
@@ -169,6 +173,7 @@ def test_a_refund_during_a_run_waits_for_it_and_is_refused_if_it_was_delivered(g
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     until(lambda: gateway.rows("SELECT 1 FROM token WHERE refund_reason IS NOT NULL"), "the wish")
+    os.kill(process, signal.SIGCONT)
     if state == "refunded":
         gateway.http.delete(f"/runs/{held[0]['run_id']}", headers={"payment-token": bought.token})
     out, _ = asking.communicate(timeout=30)
