@@ -1,6 +1,6 @@
 """Entitlement: what may pay for a run, and who may read one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.domain.ids import raw_id
 from gateway.domain.purchases import Purchase
@@ -26,9 +26,18 @@ def run_url(services: Services, run_id: str) -> str:
     return f"{services.settings.base_url}/runs/{run_id}"
 
 
-def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Token]:
-    """The purchase behind a token string and the token's row, whatever their states, to an earlier string without the
-    run that it may not read. TokenInvalid if there is none."""
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What a token string stands for. `latest`: it is the last one that was handed out; earlier ones stay dead, so they
+    read and replay nothing, and `token` is then without the run that they may not read."""
+
+    purchase: Purchase
+    token: Token
+    latest: bool
+
+
+def read_entitlement(services: Services, token_text: str) -> Entitlement:
+    """The purchase behind a token string and the token's row, whatever their states. TokenInvalid if there is none."""
     read = read_token(services.statements, token_text)
     purchase = services.store.purchase(read[0]) if read else None
     token = services.store.token(read[0]) if read else None
@@ -36,7 +45,8 @@ def read_entitlement(services: Services, token_text: str) -> tuple[Purchase, Tok
         raise TokenInvalid()
     if bool(purchase.livemode) != services.settings.livemode:
         raise TokenInvalid("This token was paid in Stripe's other mode; it buys nothing here.")
-    return purchase, token if read[1] == token.generation else replace(token, run_id=None)
+    latest = read[1] == token.generation
+    return Entitlement(purchase, token if latest else replace(token, run_id=None), latest)
 
 
 def check_ready(services: Services, token: Token) -> None:
@@ -54,16 +64,10 @@ def check_ready(services: Services, token: Token) -> None:
             raise TokenRevoked()
 
 
-def check_alive(services: Services, token_text: str, token: Token) -> None:
+def check_alive(services: Services, entitlement: Entitlement) -> None:
     """TokenExpired for a string past its expiry or of an earlier generation."""
-    if not is_latest(services, token_text, token) or token.expires_at <= services.now():
+    if not entitlement.latest or entitlement.token.expires_at <= services.now():
         raise TokenExpired()
-
-
-def is_latest(services: Services, token_text: str, token: Token) -> bool:
-    """Whether this is the last string that was handed out. Earlier ones stay dead: they read and replay nothing."""
-    read = read_token(services.statements, token_text)
-    return read is not None and read[1] == token.generation
 
 
 def may_read(services: Services, run: Run, *, account_id: str | None, credentials: tuple[str, ...]) -> bool:

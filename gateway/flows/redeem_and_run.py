@@ -1,14 +1,14 @@
 """Redeem and run: hold, run, store the result, capture. Every other ending releases, and the token is ready again."""
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from gateway import __version__
 from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
 from gateway.domain.tokens import TokenState
@@ -27,10 +27,11 @@ from gateway.errors import (
     TokenDoesNotCover,
     TokenInvalid,
 )
-from gateway.flows.entitlements import check_alive, check_ready, is_latest, read_entitlement, run_url
+from gateway.flows.entitlements import check_alive, check_ready, read_entitlement, run_url
 from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.result_header import result_header
 from gateway.flows.services import Services
 from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.results import Stored
@@ -66,17 +67,17 @@ async def redeem_and_run(
 ) -> Finished:
     """Spend a payment token on one run of `plan`. Raises what CONTRACT's tables say; a RunFailed was not charged.
     Without `wait` it returns as soon as the value is held and the run goes on. `who` is limited in failures."""
-    purchase, token = read_entitlement(services, token_text)
+    entitlement = read_entitlement(services, token_text)
+    purchase, token = entitlement.purchase, entitlement.token
     if account_id is not None and purchase.account_id not in (None, account_id):
         raise TokenInvalid("This token was bought by another account than the key's.")
     payer = purchase.account_id or token.id
-    latest = is_latest(services, token_text, token)
-    if latest and (replayed := _replay(services, payer, idem_key, plan)) is not None:
+    if entitlement.latest and (replayed := _replay(services, payer, idem_key, plan)) is not None:
         return replayed
     check_ready(services, token)
     if sold_as(services, purchase.fmu_sha256, purchase.account_id) is None:
         await withdraw(services, purchase)
-    check_alive(services, token_text, token)
+    check_alive(services, entitlement)
     if purchase.fmu_sha256 != plan.model.sha256:
         raise TokenDoesNotCover(f"This token pays for a run of {purchase.fmu_id}, not of {plan.model.fmu_id}.")
     run = _new_run(
@@ -96,9 +97,9 @@ async def redeem_and_run(
         # Somebody was faster between our look and our hold: look again.
         if (replayed := _replay(services, payer, idem_key, plan)) is not None:
             return replayed
-        purchase, token = read_entitlement(services, token_text)
-        check_ready(services, token)
-        check_alive(services, token_text, token)
+        entitlement = read_entitlement(services, token_text)
+        check_ready(services, entitlement.token)
+        check_alive(services, entitlement)
         raise RunInProgress() from None
 
 
@@ -166,8 +167,9 @@ def _new_run(
 async def _start(
     services: Services, run: NewRun, live: LiveRun, begin: Callable[[], Awaitable[None]], *, paid: bool, wait: bool
 ) -> Finished:
-    """Reserve a place, `begin` (the hold), then run. In a task of its own: a client that hangs up stops waiting, not
-    the run."""
+    """Reserve a place and run, while `begin` (the hold) is being committed: the one needs a processor, the other the
+    disk. Nothing of a run counts before its hold is there, and without one it is killed (docs/decisions/0014). In a
+    task of its own: a client that hangs up stops waiting, not the run."""
     if services.draining:
         raise Draining()
     _check_released(services, live.who)
@@ -176,9 +178,10 @@ async def _start(
         services.running[run.id] = live  # before the row is there, so that the reconciler never takes it for an orphan
         try:
             with services.runner.reserve(paid) as live.place:
-                await begin()
-                live.begun.set()
-                return await _execute(services, run, live)
+                async with _under_way(_compute(services, live)) as computing:
+                    await begin()
+                    live.begun.set()
+                    return await _execute(services, run, live, computing)
         finally:
             services.running.pop(run.id, None)
             live.begun.set()
@@ -207,16 +210,31 @@ def _check_released(services: Services, who: str) -> None:
         raise RateLimited(detail, next_step=next_step, retry_after=math.ceil(seconds))
 
 
-async def _execute(services: Services, run: NewRun, live: LiveRun) -> Run:
+@contextlib.asynccontextmanager
+async def _under_way(work: Coroutine[Any, Any, Outcome]) -> AsyncIterator["asyncio.Task[Outcome]"]:
+    """A task that does not outlast the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _compute(services: Services, live: LiveRun) -> Outcome:
     plan, place = live.plan, live.place
     assert place is not None
+    with services.meter.waits():
+        await place.turn()
+    with services.meter.runs_now():
+        return await services.runner.run(plan, directory_of(services, plan.model), place)
+
+
+async def _execute(services: Services, run: NewRun, live: LiveRun, computing: "asyncio.Task[Outcome]") -> Run:
     try:
         with live.stoppable():
-            with services.meter.waits():
-                await place.turn()
-            with services.meter.runs_now():
-                outcome = await services.runner.run(plan, directory_of(services, plan.model), place)
-        stored = Stored(_header(plan, outcome), outcome.result)
+            outcome = await computing
+        stored = Stored(result_header(live.plan, outcome), outcome.result)
         await asyncio.to_thread(services.results.write, run.id, stored.header, stored.result)
     except RunFailed as error:
         services.released.spend(live.who, error.cpu_seconds)
@@ -272,24 +290,3 @@ async def _release(services: Services, run: NewRun, live: LiveRun, error: Gatewa
         log.error("release_postponed", run=run.id, error=unwritten.code)  # to the reconciler
     error.fields |= {"charged": services.store.captured(run.id), "run_url": run_url(services, run.id)}
     return error
-
-
-def _header(plan: RunPlan, outcome: Outcome) -> dict[str, Any]:
-    """What the answer says beside the money and the numbers; stored with the result, so that it stays the same."""
-    units = {name: v.unit for name in outcome.result.columns if (v := plan.model.variables.get(name)) is not None}
-    provenance = {
-        "fmu_sha256": plan.model.sha256,
-        **outcome.provenance,
-        "gateway_version": __version__,
-        "request": plan.as_json(),
-        "request_digest": plan.digest,
-        "result_sha256": outcome.result.sha256,
-    }
-    return {
-        "columns": list(outcome.result.columns),
-        "units": {"time": "s", **units},
-        "kpis": dict(outcome.kpis),
-        "reached_time": outcome.result.reached_time,
-        "non_finite": outcome.result.non_finite,
-        "provenance": provenance,
-    }

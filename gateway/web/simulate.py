@@ -140,9 +140,10 @@ async def find_model(services: Services, fmu_id: str, account_id: str | None, to
     if model is not None:
         return model
     with contextlib.suppress(TokenInvalid):
-        purchase, row = read_entitlement(services, token or "")
+        entitlement = read_entitlement(services, token or "")
+        purchase = entitlement.purchase
         if purchase.fmu_id == fmu_id and sold_as(services, purchase.fmu_sha256, purchase.account_id) is None:
-            check_ready(services, row)
+            check_ready(services, entitlement.token)
             await withdraw(services, purchase)
     near = did_you_mean(fmu_id, services.library.models)
     raise ModelNotFound(f"There is no model called {fmu_id[:200]!r}.", field="fmu_id", did_you_mean=near)

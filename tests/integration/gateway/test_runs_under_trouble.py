@@ -1,11 +1,14 @@
 """Trouble while runs go on: many at once, a reconciler beside them, a disk that is full, a clock that is wrong."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 from harness import BALL, SLOW, Bought, Gateway, problem, until
+from processes import busy as working
 
 from gateway.store.connection import connect
 
@@ -92,6 +95,58 @@ def test_a_database_locked_by_another_process_is_busy_and_then_works(open_gatewa
         assert gateway.status(bought.session_id).json()["payment_token"] == bought.token  # reading goes on
         other.execute("ROLLBACK")
     assert gateway.simulate(BALL, bought.token).status_code == 200
+
+
+def seen(run: Callable[..., Any], ends: list[type[BaseException]]) -> Callable[..., Any]:
+    """`run`, which writes down how it ends if not well."""
+
+    async def watched(*asked: Any) -> Any:
+        try:
+            return await run(*asked)
+        except BaseException as error:
+            ends.append(type(error))
+            raise
+
+    return watched
+
+
+def test_a_run_whose_hold_cannot_be_committed_is_killed_and_costs_nothing(open_gateway: Start) -> None:
+    gateway = open_gateway()
+    bought = gateway.buy(SLOW)
+    gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=500")))
+    runner, ends = gateway.services.runner, []
+    runner.run = seen(runner.run, ends)
+    with closing(connect(gateway.settings.database_path)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        asked = pool.submit(gateway.simulate, SLOW, bought.token)
+        until(working, "its process")  # at work already, while its hold waits
+        problem(asked.result(), 503, "busy")
+        assert not working()
+        other.execute("ROLLBACK")
+    assert ends == [asyncio.CancelledError]
+    assert gateway.rows("SELECT id FROM run") == []
+    assert gateway.collect(bought.session_id) == bought.token
+
+
+@pytest.mark.parametrize(("fmu_id", "status"), [("msl:BouncingBall", 200), ("test:Crashes", 500)])
+def test_a_run_that_ends_before_its_hold_is_committed_waits_for_it(
+    open_gateway: Start, fmu_id: str, status: int
+) -> None:
+    gateway = open_gateway()
+    body = {"fmu_id": fmu_id} | ({"start_values": {"crash_at": 0.0}} if status == 500 else {})
+    bought = gateway.buy(body)
+    with closing(connect(gateway.settings.database_path)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        asked = pool.submit(gateway.simulate, body, bought.token)
+        until(lambda: sum(gateway.services.meter.run_times) == 1, "the run to end")
+        assert state_of(gateway, bought) == "ready"
+        assert not asked.done()
+        other.execute("ROLLBACK")
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["charged"]) == (status, status == 200)
+    assert state_of(gateway, bought) == ("spent" if status == 200 else "ready")
+    kinds = gateway.rows("SELECT kind FROM transfer WHERE ref = ? ORDER BY rowid", gateway.purchase_id(bought))
+    assert [row["kind"] for row in kinds] == ["pay", "hold", "capture" if status == 200 else "release"]
 
 
 def test_a_database_that_became_read_only_refuses_and_then_works(open_gateway: Start) -> None:
