@@ -2,7 +2,7 @@
 that nothing else came of it. Longer than other files: the table of faults and what reads it read better whole.
 As a script it goes through all faults and prints what was wrong as JSON:
 
-    python tests/hostile.py <folder> [--without namespaces] [--in-a-row <count>]
+    python tests/hostile.py <folder> [--without namespaces] [--together <count> | --in-a-row <count>]
 """
 
 import asyncio
@@ -331,7 +331,7 @@ def main(arguments: list[str]) -> None:
         names = [name for name in FAULTS if name not in OWN + SLOW]
         work = in_a_row(folder, names, int(arguments[-1]))
     else:
-        work = survey(folder)
+        work = survey(folder, together=int(arguments[-1]) if "--together" in arguments else 8)
     print(json.dumps(asyncio.run(work)))
 
 

@@ -47,8 +47,15 @@ def test_eight_at_a_time_each_ends_as_it_must_and_leaves_nothing(user, everybody
     assert surveyed(everybodys, python, how, *(["--without", without] if without else [])) == {}
 
 
-def test_three_hundred_in_a_row(everybodys):
-    assert surveyed(everybodys, sys.executable, None, "--in-a-row", "300") == {}
+def test_after_each_one_alone_everything_is_as_before(everybodys):
+    assert surveyed(everybodys, sys.executable, None, "--together", "1") == {}
+
+
+@pytest.mark.parametrize("without", ["", "namespaces"])
+def test_three_hundred_in_a_row(user, everybodys, without):
+    python, how = user
+    options = ["--without", without] if without else []
+    assert surveyed(everybodys, python, how, *options, "--in-a-row", "300") == {}
 
 
 @pytest.mark.parametrize("fault", ["spin_later_load", "spin_in_child_load"])
