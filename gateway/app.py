@@ -91,14 +91,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         await runner.start()
         stack.push_async_callback(runner.close)
+        # Then the database, since its owner owns the folders beside it: who is refused must change nothing there.
+        store = await Store(settings.database_path).open()
+        stack.push_async_callback(store.close)
         data = settings.database_path.absolute().parent
         library = await Library.open(settings.models_dir, data / "models", runner)
         for name, reason in library.refused.items():
             log.warning("model_refused", file=name, reason=reason)
         uploads = Uploads(data / "uploads", settings.run_memory_mb)
         await asyncio.to_thread(uploads.open)
-        store = await Store(settings.database_path).open()
-        stack.push_async_callback(store.close)
         checkout = None
         if settings.stripe_enabled:
             checkout = Checkout(settings.stripe_secret_key, settings.stripe_api_base)

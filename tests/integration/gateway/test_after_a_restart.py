@@ -1,5 +1,7 @@
 """What another gateway on the same files finds: other secrets, other models, another mode, runs that nobody runs."""
 
+import asyncio
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 from harness import BALL, SECRET, Gateway, House, at_once, problem
 
+from gateway.app import open_services
 from gateway.domain.requests import SimulateBody, plan_run
 from gateway.store.lock import DatabaseOwned
 from gateway.store.money import NewRun
+from gateway.store.store import Store
 
 NEW_SECRET = "the secret that comes after, also long"
 
@@ -209,10 +213,19 @@ def test_what_breaks_for_one_purchase_does_not_hold_up_the_others(house: House) 
 
 def test_two_gateways_never_share_a_database(house: House) -> None:
     with house.gateway() as gateway:
-        import os
-
-        from gateway.store.store import Store
-
         with pytest.raises(DatabaseOwned, match=str(os.getpid())):
             Store(gateway.settings.database_path)
         assert gateway.simulate(BALL, gateway.buy().token).status_code == 200
+
+
+def test_a_gateway_that_is_refused_leaves_the_owners_files_alone(house: House) -> None:
+    async def begin() -> None:
+        async with open_services(gateway.settings):
+            pass
+
+    with house.gateway() as gateway:
+        on_its_way = gateway.services.uploads.incoming("half")
+        on_its_way.write_bytes(b"the first half of an upload")
+        with pytest.raises(DatabaseOwned):
+            asyncio.run(begin())
+        assert on_its_way.read_bytes() == b"the first half of an upload"
