@@ -104,6 +104,8 @@ MUTANTS = (
     Mutant("two-owners", "one process owns a database", "gateway/store/lock.py",
            "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
            f"{GATEWAY}/test_after_a_restart.py"),
+    Mutant("two-names", "one process owns a database, whatever it is called", "gateway/store/lock.py",
+           "fcntl.fcntl(itself, fcntl.F_OFD_SETLK, EXCLUSIVE)", "pass", f"{STORE}/test_lock.py"),
     Mutant("unsigned", "a webhook is believed only with Stripe's signature", "gateway/payments/webhook.py",
            "stripe.WebhookSignature.verify_header(text, signature, secret, tolerance=None)", "pass",
            f"{GATEWAY}/test_webhook_door.py"),

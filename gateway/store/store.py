@@ -1,7 +1,6 @@
 """Store: the verbs over the database. Writes go through the writer thread; a read by primary key runs inline."""
 
 import asyncio
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Self
@@ -59,7 +58,7 @@ class Store:
 
     def _disown(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
 
     async def open(self) -> Self:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
