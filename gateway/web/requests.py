@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,7 @@ HEADERS = (
 )
 IDEMPOTENCY_KEY_LENGTH = 255  # as Stripe's
 BODY_SECONDS = 15.0  # that a body may take to arrive: a whole MAX_BODY_KIB at 70 KiB/s
+WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9.]+))(?::\d+)?")
 ECHOED = 200  # characters of what a caller made up that an answer repeats
 
 
@@ -187,9 +189,8 @@ def client_address(scope: Scope, headers: Mapping[bytes, str], trusted: tuple[st
 
 @lru_cache(maxsize=4096)  # parsing takes longer than a quote, and who asks once often asks again
 def _counted(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = _parsed(address)
+    if parsed is None:
         return address[:100]
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -198,8 +199,17 @@ def _counted(address: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """As peers and proxies write one: also 192.0.2.1:80 and [2001:db8::1]:80, of which each connection has another
+    port, and ::ffff:192.0.2.1, whose /64 is all of IPv4."""
+    if found := WITH_PORT.fullmatch(address):
+        address = found["v6"] or found["v4"]
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
