@@ -45,6 +45,10 @@ class Rate:
             self._buckets.pop(who, None)
             self._keep(who, left - amount, time.monotonic())
 
+    def give_back(self, who: str) -> None:
+        """One that `wait` took and that came to nothing."""
+        self.spend(who, -1)
+
     def headers(self, who: str) -> tuple[tuple[bytes, bytes], ...]:
         """RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers-10: q quota, w window in seconds,
         qu unit; r what remains, t seconds until all of it is back. None where there is no limit."""

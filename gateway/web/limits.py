@@ -43,10 +43,16 @@ def within(scope: Scope, rate: Rate, address: str, what: str, *, quiet: bool = F
 
 
 def within_checkouts(scope: Scope, rates: Rates, address: str) -> None:
-    """Before a Checkout Session is made: the address's own limit, then the one that protects Stripe's."""
-    within(scope, rates.checkouts, address, "checkouts")
-    if rates.all_checkouts.wait("all"):
-        raise Busy("Many people are paying at this moment.", retry_after=1)
+    """Before a Checkout Session is made: the address's own limit, then the one that protects Stripe's. Who is refused
+    by its own takes nothing from all, and by that of all nothing from its own: it may ask again after a second."""
+    within(scope, rates.checkouts, address, "checkouts", quiet=True)
+    seconds = rates.all_checkouts.wait("all")
+    if seconds:
+        rates.checkouts.give_back(address)
+        tell(scope, rates.all_checkouts, "all")
+    tell(scope, rates.checkouts, address)
+    if seconds:
+        raise Busy("Many people are paying at this moment.", retry_after=math.ceil(seconds))
 
 
 def tell(scope: Scope, rate: Rate, who: str) -> None:

@@ -20,6 +20,14 @@ def test_free_runs_are_limited_by_address(open_gateway: Callable[..., Gateway]) 
     assert gateway.quote()  # quotes are not
 
 
+def test_what_is_repeated_under_its_key_is_no_free_run_more(open_gateway: Callable[..., Gateway]) -> None:
+    owner = open_gateway(free_runs_per_minute=2).account()
+    answers = [owner.simulate(FREE, headers={"idempotency-key": "k"}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len({answer.content for answer in answers}) == 1
+    limited([owner.simulate(FREE) for _ in range(2)], 1, 200)
+
+
 def test_new_keys_are_limited_by_address(open_gateway: Callable[..., Gateway]) -> None:
     gateway = open_gateway(keys_per_minute=2)
     limited([gateway.http.post("/keys") for _ in range(3)], 2, 201)
@@ -74,6 +82,7 @@ def test_checkouts_of_all_together_never_exceed_what_stripe_takes(open_gateway: 
     for answer in busy:
         problem(answer, 503, "busy")
         assert answer.headers["retry-after"] == "1"
+        assert answer.headers["ratelimit"].startswith('"all-checkouts";r=0')
 
 
 def test_quotes_are_limited_only_where_the_operator_says_so(open_gateway: Callable[..., Gateway]) -> None:

@@ -1,11 +1,13 @@
 """What is read of a request beside its body: what it accepts, from where it comes, and how often it may come."""
 
+from typing import Any
+
 import pytest
 
-from gateway.errors import InvalidRequest, NotAcceptable, RateLimited
+from gateway.errors import Busy, InvalidRequest, NotAcceptable, RateLimited
 from gateway.flows.rates import Rate
 from gateway.simulation.results import ARROW, CSV, JSON, PARQUET
-from gateway.web.limits import within
+from gateway.web.limits import Rates, within, within_checkouts
 from gateway.web.requests import client_address, idempotency_key, negotiate
 
 
@@ -78,6 +80,38 @@ def test_a_rate_gives_so_many_at_once_and_then_says_how_long_to_wait() -> None:
     with pytest.raises(RateLimited) as refusal:
         within({"answer_headers": []}, rate, "a", "things")
     assert 1 <= (refusal.value.retry_after or 0) <= 20
+
+
+def limits_of_checkouts(each: int, everybody: int) -> Rates:
+    """By the hour: nothing comes back while a test runs."""
+    none = Rate("none", 0, 1)
+    return Rates(none, none, Rate("checkouts", each, 3600), Rate("all-checkouts", everybody, 3600), none, none)
+
+
+def left(scope: dict[str, Any]) -> list[bytes]:
+    return [value.split(b";t=")[0] for name, value in scope["answer_headers"] if name == b"ratelimit"]
+
+
+def test_who_is_refused_since_many_people_pay_keeps_what_an_address_may() -> None:
+    rates = limits_of_checkouts(each=2, everybody=1)
+    within_checkouts({"answer_headers": []}, rates, "another")
+    for _ in range(5):
+        scope: dict[str, Any] = {"answer_headers": []}
+        with pytest.raises(Busy) as refusal:
+            within_checkouts(scope, rates, "a")
+        assert (refusal.value.retry_after or 0) > 1
+        assert left(scope) == [b'"all-checkouts";r=0', b'"checkouts";r=2']
+
+
+def test_an_address_that_opens_too_many_checkouts_takes_none_from_the_others() -> None:
+    rates = limits_of_checkouts(each=1, everybody=2)
+    within_checkouts({"answer_headers": []}, rates, "a")
+    for _ in range(5):
+        scope: dict[str, Any] = {"answer_headers": []}
+        with pytest.raises(RateLimited):
+            within_checkouts(scope, rates, "a")
+        assert left(scope) == [b'"checkouts";r=0']
+    within_checkouts({"answer_headers": []}, rates, "b")
 
 
 def test_zero_is_no_limit() -> None:
