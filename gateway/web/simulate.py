@@ -82,7 +82,7 @@ class Simulate:
                 finished = await redeem_and_run(services, plan, token, key, sender.account_id, who=who, wait=wait)
             else:
                 REQUEST_ID.set(scope["request_id"])
-                if sender.account_id is None or services.settings.stripe_enabled:
+                if _is_limited(services, sender, key):
                     within(scope, state.rates.free_runs, address, "free runs")
                 finished = await run_free(services, plan, sender.account_id, key, who=who, wait=wait)
         except Offer as refusal:
@@ -131,6 +131,15 @@ def _within_quotes(services: Services, rates: Rates, scope: Scope, headers: Mapp
     if services.settings.quotes_per_second:
         address = client_address(scope, headers, services.settings.trusted_proxies)
         within(scope, rates.quotes, address, "quotes", quiet=True)
+
+
+def _is_limited(services: Services, sender: Sender, key: str | None) -> bool:
+    """Whether a free run counts as one of its address: not where all is free and the account known, and not where the
+    Idempotency-Key has its run already, so that no new one begins."""
+    if sender.account_id is None:
+        return True
+    known = key is not None and services.store.run_by_key(sender.account_id, key) is not None
+    return services.settings.stripe_enabled and not known
 
 
 async def find_model(services: Services, fmu_id: str, account_id: str | None, token: str | None = None) -> Model:
