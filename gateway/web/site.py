@@ -1,17 +1,23 @@
 """Site: the landing page, the contract for people and programs, and whether the gateway is alive and able to sell."""
 
+import asyncio
+import contextlib
+import sqlite3
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from gateway.domain.models import Model
+from gateway.errors import GatewayError
 from gateway.flows.services import Services
 from gateway.simulation.plot import plot_svg
 from gateway.web import pages
 from gateway.web.answers import JsonResponse
 
 READY_AGAIN_SECONDS = 10
+WRITTEN_WITHIN_SECONDS = 1.0  # a database that somebody locked answers after five
+Check = dict[str, Any]
 
 
 async def landing(request: Request) -> Response:
@@ -82,17 +88,17 @@ async def ready(request: Request) -> Response:
     """GET /ready: able to sell; 503 if not, with what is wrong."""
     services: Services = request.app.state.services
     settings = services.settings
-    raised = (await services.store.alarms(services.now())).raised
-    said = [f"{count} {name}" for name, count in (raised | services.meter.webhook_alarm).items()]
-    checks: dict[str, dict[str, Any]] = {
-        "database": {"ok": True, "detail": "answers"},
+    database, alarms = await _database(services)
+    checks: dict[str, Check] = {
+        "database": database,
         "models": {"ok": bool(services.library.models), "detail": _models_detail(services)},
         "sandbox": {"ok": True, "detail": "; ".join(services.runner.missing) or "every layer is there"},
         "stripe": {"ok": True, "detail": _stripe_detail(services)},
-        "alarms": {"ok": not said, "detail": ", ".join(said) or "none"},
+        "alarms": alarms,
         "draining": {"ok": not services.draining, "detail": "stopping" if services.draining else "no"},
     }
     # An alarm wants a person, not another server: taking this one out of service would end sales for one late event.
+    # Writes that fail are the database's check as well: nothing can be sold.
     able = all(check["ok"] for name, check in checks.items() if name != "alarms")
     body = {
         "ready": able,
@@ -103,6 +109,25 @@ async def ready(request: Request) -> Response:
     }
     headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": str(READY_AGAIN_SECONDS)})
     return JsonResponse(body, status_code=200 if able else 503, headers=headers)
+
+
+async def _database(services: Services) -> tuple[Check, Check]:
+    """How the database does, and the alarms. After a write that failed another one is tried: a gateway that is sent
+    nobody, since it is not ready, might write nothing else and never be ready again."""
+    store = services.store
+    try:
+        if store.write.failed_writes:
+            with contextlib.suppress(GatewayError, TimeoutError):
+                async with asyncio.timeout(WRITTEN_WITHIN_SECONDS):
+                    await store.set_progress("ready", services.now())
+        raised = (await store.alarms(services.now())).raised
+    except sqlite3.Error as error:
+        detail = f"cannot be read: {error}"
+        return {"ok": False, "detail": detail}, {"ok": False, "detail": f"not known: the database {detail}"}
+    failed = store.write.failed_writes
+    database = {"ok": not failed, "detail": f"{failed} failed writes in a row" if failed else "answers"}
+    said = [f"{count} {name}" for name, count in (raised | services.meter.webhook_alarm).items()]
+    return database, {"ok": not said, "detail": ", ".join(said) or "none"}
 
 
 def _models_detail(services: Services) -> str:
