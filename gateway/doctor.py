@@ -1,7 +1,6 @@
 """The doctor: everything `serve` would need, one line for each check, with the fix for each fault."""
 
 import asyncio
-import contextlib
 import re
 import shutil
 import sqlite3
@@ -206,20 +205,33 @@ def _database(settings: Settings, fault: str | None) -> Iterator[Finding]:
 
 
 def _alarms(settings: Settings) -> Iterator[Finding]:
-    """Those of the books, and those that only a gateway in service can know of, if one serves here."""
-    raised: list[str] = []
+    """Those of the books, and those that only a gateway in service can know of, if one serves where ours would."""
+    raised: dict[str, str] = {}  # name → with its count
     if settings.database_path.exists():
         try:
             found = alarms_of(settings.database_path, int(time.time())).raised
         except (sqlite3.Error, RuntimeError):
             return  # what is wrong with the database was said before
-        raised = [f"{count} {name}" for name, count in found.items()]
-    with contextlib.suppress(httpx.HTTPError, ValueError, KeyError, TypeError):  # none serves here
-        answer = httpx.get(f"http://127.0.0.1:{settings.port}/ready", timeout=SERVING_ANSWERS_WITHIN, trust_env=False)
-        said = answer.json()["checks"]["alarms"]["detail"]
-        raised += [alarm for alarm in said.split(", ") if "webhooks" in alarm]
+        raised = {name: f"{count} {name}" for name, count in found.items()}
+    url = f"http://{_address(settings)}:{settings.port}"
+    try:
+        answer = httpx.get(f"{url}/ready", timeout=SERVING_ANSWERS_WITHIN, trust_env=False)
+        alarms = answer.json()["checks"]["alarms"]
+        said = [] if alarms["ok"] else alarms["detail"].split(", ")
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        unknown = "failed writes and refused webhooks, which only it could tell of, are not known"
+        yield Finding("gateway", f"none answers at {url}: {unknown}")
+    else:
+        yield Finding("gateway", f"one answers at {url}")
+        raised |= {alarm.lstrip("0123456789 "): alarm for alarm in said}  # it looked last
     if raised:
-        yield Finding("alarms", f"{', '.join(raised)}:", "docs/operations.md says for each what to do.")
+        yield Finding("alarms", f"{', '.join(raised.values())}:", "docs/operations.md says for each what to do.")
+
+
+def _address(settings: Settings) -> str:
+    """Where a gateway that listens at HOST is found on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
 
 
 def _disk(settings: Settings, fault: str | None) -> Iterator[Finding]:

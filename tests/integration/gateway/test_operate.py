@@ -1,7 +1,6 @@
 """The operator's commands beside a serving gateway: reconcile, refund, backup, funnel."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -11,38 +10,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import command, environment, said
 from harness import BALL, Gateway, House, change, problem, until
 from processes import busy
 
-from gateway.settings import SHIPPED_MODELS, Settings
 from gateway.store.store import violations
 
 Start = Callable[..., Gateway]
-PASSED_ON = (
-    "gateway_secret", "stripe_secret_key", "stripe_webhook_secret", "stripe_api_base", "fmu_gateway_db_path", "port",
-)  # fmt: skip
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    values = {name: getattr(settings, name) for name in PASSED_ON}
-    texts = {name.upper(): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
-    return {"PATH": os.environ["PATH"], **texts}
-
-
-def command(settings: Settings, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        env=environment(settings) | more, cwd=settings.database_path.parent, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
-
-
-def said(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture
@@ -243,22 +219,6 @@ def test_commands_need_a_database_of_their_own_schema(house: House) -> None:
         db.execute("PRAGMA user_version=99")
     done = command(settings, "reconcile")
     assert (done.returncode, "has schema 99" in done.stderr) == (1, True)
-
-
-def test_doctor_tells_the_alarms_of_the_books_and_of_the_gateway_that_serves(gateway: Gateway, tmp_path: Path) -> None:
-    (tmp_path / "models" / "msl").mkdir(parents=True)
-    shutil.copy(SHIPPED_MODELS / "msl" / "VanDerPol.fmu", tmp_path / "models" / "msl")
-    models = {"MODELS_DIR": str(tmp_path / "models")}
-    assert "  alarms" not in command(gateway.settings, "doctor", **models).stdout
-    gateway.buy()
-    change(gateway.settings.database_path, "UPDATE inbox SET state = 'dead' WHERE type = 'checkout.session.completed'")
-    for _ in range(5):
-        gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
-    done = command(gateway.settings, "doctor", **models)
-    assert done.returncode == 1
-    line = next(line for line in done.stdout.splitlines() if "  alarms" in line)
-    assert line.startswith("FAULT")
-    assert "1 dead events, 5 webhooks refused in a row: docs/operations.md" in line
 
 
 def test_the_funnel_is_told_by_day(house: House) -> None:
