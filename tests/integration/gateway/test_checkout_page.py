@@ -1,5 +1,6 @@
 """From checkout_url to Stripe and back: one session however often it is asked for, one browser that sees the token."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,6 +136,19 @@ def test_the_cookie_is_for_the_success_page_only_and_out_of_scripts_reach(gatewa
     header = gateway.get(gateway.quote()["checkout_url"]).headers["set-cookie"].lower()
     for part in ("httponly", "samesite=lax", "path=/payments/success"):
         assert part in header
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_links_are_built_from_says_whether_the_cookie_is_for_https_only(
+    open_gateway: Callable[..., Gateway], scheme: str
+) -> None:
+    gateway = open_gateway(public_base_url=f"{scheme}://shop.example", trusted_proxies=("127.0.0.1",))
+    local = gateway.another()
+    local.http.base_url = f"http://127.0.0.1:{gateway.settings.port}"  # type: ignore[assignment]
+    path = urlsplit(local.quote()["checkout_url"]).path
+    for said in ("http", "https"):  # by the proxy, which may be wrong: the buyer's browser follows our links
+        answer = local.get(path, headers={"x-forwarded-proto": said})
+        assert ("secure" in answer.headers["set-cookie"].lower()) == (scheme == "https")
 
 
 def test_bought_with_a_key_the_success_page_never_shows_the_token(gateway: Gateway) -> None:
