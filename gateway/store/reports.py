@@ -106,8 +106,8 @@ async def read_funnel(store: Store, since: int, *, livemode: bool) -> list[Funne
         "quotes": await counts(queries.quotes_by_day),
         "checkouts": await counts(queries.checkouts_by_day, livemode=mode),
         "payments": await counts(queries.payments_by_day, livemode=mode),
-        "runs": await counts(queries.runs_by_day, "paid"),
-        "all_runs": await counts(queries.runs_by_day),
+        "runs": await counts(queries.runs_by_day, "paid", livemode=mode),
+        "all_runs": await counts(queries.runs_by_day, livemode=mode),
     }
     days = sorted({day for stage in stages.values() for day in stage})
     return [FunnelDay(day, **{name: stage.get(day, 0) for name, stage in stages.items()}) for day in days]

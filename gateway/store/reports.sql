@@ -51,10 +51,11 @@ SELECT created_at / 86400 AS day, count(*) AS n FROM purchase
 SELECT paid_at / 86400 AS day, count(*) AS n FROM purchase
  WHERE paid_at >= :since AND livemode = :livemode AND paid_at IS NOT NULL GROUP BY day;
 
--- name: runs_by_day(since)
--- Runs that succeeded, of all and of those that were paid for.
-SELECT started_at / 86400 AS day, count(*) AS n, SUM(CASE WHEN source = 'token' THEN 1 ELSE 0 END) AS paid
-  FROM run WHERE started_at >= :since AND state = 'succeeded' GROUP BY day;
+-- name: runs_by_day(since, livemode)
+-- Runs that succeeded: of all, which leaves out those that the other mode paid for, and of those that were paid for.
+SELECT r.started_at / 86400 AS day, count(*) AS n, count(p.id) AS paid
+  FROM run r LEFT JOIN purchase p ON p.id = r.token_id
+ WHERE r.started_at >= :since AND r.state = 'succeeded' AND (p.id IS NULL OR p.livemode = :livemode) GROUP BY day;
 
 -- name: add_quotes(day, count)!
 INSERT INTO quotes(day, count) VALUES (:day, :count) ON CONFLICT (day) DO UPDATE SET count = quotes.count + excluded.count;
