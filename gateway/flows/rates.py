@@ -38,12 +38,12 @@ class Rate:
             return 0.0
         return max(-left / self._refill, 1.0)
 
-    def spend(self, who: str, amount: float) -> None:
+    def spend(self, who: str, used: float) -> None:
         """Take it, whether so much is left or not."""
         if self.per:
             left = self._left(who)
             self._buckets.pop(who, None)
-            self._keep(who, left - amount, time.monotonic())
+            self._keep(who, left - used, time.monotonic())
 
     def give_back(self, who: str) -> None:
         """One that `wait` took and that came to nothing."""
