@@ -23,7 +23,7 @@ from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
 from gateway.domain.statements import Statements
 from gateway.flows.funnel import write_quotes
-from gateway.flows.reconcile import reconcile_forever, recover_runs
+from gateway.flows.reconcile import reconcile_forever, recover
 from gateway.flows.services import Services
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
@@ -117,7 +117,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             now=lambda: int(time.time()),
             random_bytes=secrets.token_bytes,
         )
-        await recover_runs(services)
+        await recover(services)
         reconciler = asyncio.create_task(reconcile_forever(services))
         log.info("serving", models=len(library.models), sandbox=runner.level, livemode=settings.livemode)
         try:

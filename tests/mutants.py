@@ -135,7 +135,7 @@ MUTANTS = (
            "if stored is None\n            else Ending", "if True\n            else Ending",
            f"{GATEWAY}/test_after_a_restart.py"),
     Mutant("orphan-left", "an orphan without its result is released", "gateway/app.py",
-           "        await recover_runs(services)\n", "", f"{GATEWAY}/test_after_a_restart.py"),
+           "        await recover(services)\n", "", f"{GATEWAY}/test_after_a_restart.py"),
     Mutant("takes-the-living", "a run of this process is no orphan", REDEEM,
            "        services.running[run.id] = live  # before", "        pass  # before",
            f"{GATEWAY}/test_runs_under_trouble.py"),

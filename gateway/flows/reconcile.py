@@ -31,6 +31,15 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+async def recover(services: Services) -> None:
+    """At the start, when the database is ours and nothing runs yet: what the process before us left."""
+    try:
+        await asyncio.to_thread(services.results.clear)
+    except OSError as error:  # such as on a volume that takes no writes: whoever pays is told so, and gets it back
+        log.error("results_not_cleared", error=str(error))
+    await recover_runs(services)
+
+
 async def recover_runs(services: Services) -> None:
     """Runs that no process runs any more: a complete result is captured, anything else released."""
     for run_id in await services.store.running_runs():

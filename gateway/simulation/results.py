@@ -127,10 +127,14 @@ class ResultFiles:
         self._path(run_id).unlink(missing_ok=True)
 
     def ids(self) -> list[str]:
-        """Of every complete file. What an interrupted write left behind is removed."""
+        """Of every complete file."""
+        return sorted(path.stem for path in self.directory.glob("*.run"))
+
+    def clear(self) -> None:
+        """Remove what interrupted writes left behind. Before the first write: a file in the middle of one looks the
+        same."""
         for abandoned in self.directory.glob("*.part"):
             abandoned.unlink(missing_ok=True)
-        return sorted(path.stem for path in self.directory.glob("*.run"))
 
     def _path(self, run_id: str) -> Path:
         if not RUN_ID.match(run_id):

@@ -1,13 +1,15 @@
 """Trouble while runs go on: many at once, a reconciler beside them, a disk that is full, a clock that is wrong."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 import pytest
-from harness import BALL, SLOW, Bought, Gateway, problem, until
+from harness import BALL, PATIENCE, SLOW, Bought, Gateway, House, problem, until
 from processes import busy as working
 
 from gateway.store.connection import connect
@@ -28,6 +30,38 @@ def test_the_reconciler_takes_no_living_run_for_an_orphan(open_gateway: Start) -
         gateway.reconcile()
         assert state_of(gateway, bought) == "held"
         assert running.result().status_code == 200
+
+
+def test_the_reconciler_takes_no_result_that_is_being_written_for_an_abandoned_one(
+    open_gateway: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = open_gateway()
+    bought = gateway.buy()
+    written, reconciled, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slowly(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+            written.set()
+            assert reconciled.wait(PATIENCE)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(gateway.simulate, BALL, bought.token)
+        assert written.wait(PATIENCE)
+        gateway.reconcile()
+        reconciled.set()
+        assert running.result().status_code == 200
+
+
+def test_a_result_that_a_kill_left_half_written_is_gone_after_the_next_start(house: House) -> None:
+    with house.gateway() as gateway:
+        assert gateway.simulate(BALL, gateway.buy().token).status_code == 200
+        half = gateway.settings.results_path / "run_x.1.part"
+        half.write_bytes(b"half")
+    with house.gateway():
+        assert not half.exists()
+    assert len(list(half.parent.iterdir())) == 1
 
 
 def fill(gateway: Gateway) -> Callable[[], None]:

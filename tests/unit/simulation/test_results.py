@@ -97,10 +97,15 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["s.run"]
 
 
-def test_what_an_interrupted_write_left_is_removed_when_files_are_listed(tmp_path):
+def test_what_interrupted_writes_left_is_no_file_and_leaves_only_when_it_is_asked_to(tmp_path):
+    files = ResultFiles(tmp_path)
+    files.write("whole", {}, RESULT)
     (tmp_path / "r.part").write_bytes(b"half")
-    assert ResultFiles(tmp_path).ids() == []
-    assert not (tmp_path / "r.part").exists()
+    assert files.ids() == ["whole"]
+    assert (tmp_path / "r.part").exists()
+    files.clear()
+    assert [p.name for p in tmp_path.iterdir()] == ["whole.run"]
+    ResultFiles(tmp_path / "not there yet").clear()
 
 
 def test_json_says_the_body_first_and_null_for_what_is_no_number():
