@@ -126,7 +126,7 @@ MUTANTS = (
     Mutant("rename-first", "a result is on disk before it has its name", "gateway/simulation/results.py",
            "                os.fsync(file.fileno())\n", "", "tests/unit/simulation/test_results_on_disk.py"),
     Mutant("folder-not-synced", "the name of a result is on disk before it is paid for",
-           "gateway/simulation/results.py", "        self._sync()\n", "",
+           "gateway/simulation/results.py", "            self._sync()\n", "            pass\n",
            "tests/unit/simulation/test_results_on_disk.py"),
     Mutant("charged-for-failure", "a failed run gives the value back", REDEEM,
            'raise await _release(services, run, live, error) from None', "raise",

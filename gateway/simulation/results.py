@@ -85,6 +85,7 @@ class ResultFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._new: set[Path] = set()  # folders of which it is not known that a power cut would leave them
 
     def write(self, run_id: str, header: Mapping[str, Any], result: Result) -> None:
         """Returns when the file would survive a power cut. OSError if it could not be written; then none is left."""
@@ -105,7 +106,11 @@ class ResultFiles:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        self._sync()
+        try:
+            self._sync()
+        except BaseException:
+            path.unlink(missing_ok=True)  # else its run, told to be not charged, could be captured with it
+            raise
 
     def read(self, run_id: str) -> Stored | None:
         """None if there is no complete file of ours by that name."""
@@ -145,15 +150,21 @@ class ResultFiles:
         try:
             return path.open("wb")
         except FileNotFoundError:
+            # Named before it is made: others may find it at once, and answer before us.
+            self._new |= {folder for folder in (self.directory, *self.directory.parents) if not folder.exists()}
             self.directory.mkdir(parents=True, exist_ok=True)  # others may store their first result at once
             return path.open("wb")
 
     def _sync(self) -> None:
-        folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        """The names of the files here, and of the folders that were made for them."""
+        made = frozenset(self._new)
+        for folder in (self.directory, *(each.parent for each in made)):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self._new -= made
 
 
 def encode(media_type: str, body: Mapping[str, Any], result: Result) -> bytes:
