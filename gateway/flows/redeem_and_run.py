@@ -288,5 +288,7 @@ async def _release(services: Services, run: NewRun, live: LiveRun, error: Gatewa
             tell_run_ended(services, released, error.code, cpu_seconds)
     except GatewayError as unwritten:
         log.error("release_postponed", run=run.id, error=unwritten.code)  # to the reconciler
+        if await asyncio.to_thread(services.results.read, run.id) is not None:  # and so it will be captured
+            return OutcomeUnknown(run_url=run_url(services, run.id))
     error.fields |= {"charged": services.store.captured(run.id), "run_url": run_url(services, run.id)}
     return error

@@ -1,11 +1,13 @@
 """Trouble while runs go on: many at once, a reconciler beside them, a disk that is full, a clock that is wrong."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,6 +194,39 @@ def test_a_database_that_became_read_only_refuses_and_then_works(open_gateway: S
     assert gateway.status(bought.session_id).json()["payment_token"] == bought.token  # reading goes on
     writing.execute("PRAGMA query_only=OFF")
     assert gateway.simulate(BALL, bought.token).status_code == 200
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_result_on_a_failing_volume_is_told_to_be_charged_or_not_as_it_then_is(
+    open_gateway: Start, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    """Stored, but not synced; and then nothing can be written any more, perhaps not even its removal."""
+    gateway = open_gateway()
+    bought = gateway.buy()
+    writing, fsync, unlink = gateway.services.store.write._db, os.fsync, Path.unlink
+
+    def failing(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == gateway.settings.results_path.resolve():
+            writing.execute("PRAGMA query_only=ON")
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    def stuck(path: Path, missing_ok: bool = False) -> None:
+        if stays and path.suffix == ".run":
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as volume:
+        volume.setattr(os, "fsync", failing)
+        volume.setattr(Path, "unlink", stuck)
+        answer = gateway.simulate(BALL, bought.token)
+    writing.execute("PRAGMA query_only=OFF")
+    if stays:
+        problem(answer, 500, "outcome_unknown")
+    else:
+        assert problem(answer, 507, "storage_full")["charged"] is False
+    gateway.reconcile()
+    assert state_of(gateway, bought) == ("spent" if stays else "ready")
 
 
 @pytest.mark.parametrize("back", [120, 3600, 40 * 24 * 3600])
