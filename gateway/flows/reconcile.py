@@ -1,6 +1,7 @@
 """Reconcile: finish what a crash, a lost webhook or a slow Stripe left open. Every step may be repeated at any time."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -140,23 +141,31 @@ async def _delete_old_results(services: Services) -> None:
 
 
 async def read_missed_events(services: Services) -> int:
-    """Put what no webhook brought into the inbox; how many there were. Reads again a little of what it read before."""
+    """Put what no webhook brought into the inbox; how many there were. Reads again a little of what it read before.
+
+    How far it came is remembered by Stripe's clock: by ours, should it be ahead for a while, all would be hidden that
+    happens until then. What an earlier gateway remembered may be ahead, so it counts for no later than now.
+    """
     if services.checkout is None:
         return 0
-    begun = services.now()
-    since = services.store.progress(EVENTS_READ)
-    since = (begun if since is None else since) - OVERLAP_SECONDS
-    missed = 0
+    read = services.store.progress(EVENTS_READ)
+    since = 0 if read is None else max(min(read, services.now()) - OVERLAP_SECONDS, 0)
+    newest = missed = 0
     try:
-        async for webhook in services.checkout.events_since(since, sorted(WATCHED)):
-            if webhook.livemode == services.settings.livemode and services.store.event(webhook.id) is None:
-                event = Event(webhook.id, webhook.type, webhook.object_id, "new", 0, webhook.body)
-                await services.store.receive_event(event, now=services.now())
-                missed += 1
+        async with contextlib.aclosing(services.checkout.events_since(since, sorted(WATCHED))) as events:
+            async for webhook in events:
+                newest = max(newest, webhook.created)
+                if read is None and webhook.created < newest - OVERLAP_SECONDS:
+                    break  # the first time: what happened long before is not ours
+                if webhook.livemode == services.settings.livemode and services.store.event(webhook.id) is None:
+                    event = Event(webhook.id, webhook.type, webhook.object_id, "new", 0, webhook.body)
+                    await services.store.receive_event(event, now=services.now())
+                    missed += 1
     except GatewayError as error:
         log.warning("events_not_read", error=error.code)
         return missed
-    await services.store.set_progress(EVENTS_READ, begun)
+    if newest or read is None:
+        await services.store.set_progress(EVENTS_READ, newest)
     if missed:
         log.warning("events_missed", count=missed)
     return missed

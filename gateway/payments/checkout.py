@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ class Checkout:
             intent = await self._client.v1.payment_intents.retrieve_async(payment_intent_id)
         return (intent.to_dict().get("metadata") or {}).get("purchase")
 
-    async def events_since(self, created: int, types: Sequence[str]) -> AsyncIterator[WebhookEvent]:
+    async def events_since(self, created: int, types: Sequence[str]) -> AsyncGenerator[WebhookEvent, None]:
         """What webhooks should have told, newest first. Stripe keeps events for 30 days."""
         params: Any = {"created": {"gte": created}, "types": list(types), "limit": 100}
         with _answers("list_events"):

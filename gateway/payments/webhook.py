@@ -15,7 +15,7 @@ FUTURE_SECONDS = 60  # Stripe's libraries accept any future; a clock may be a li
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
     """An event. `object_id` is the id of what it is about, `payment_intent_id` of the payment that is about; `body` the
-    bytes as text."""
+    bytes as text; `created` epoch seconds by Stripe's clock."""
 
     id: str
     type: str
@@ -23,6 +23,7 @@ class WebhookEvent:
     object_id: str
     payment_intent_id: str | None
     body: str
+    created: int
 
 
 def verify(body: bytes, signature: str | None, secret: str, *, now: int) -> WebhookEvent:
@@ -60,6 +61,7 @@ def read_event(body: str) -> WebhookEvent:
             object_id=str(about.get("id", "")),
             payment_intent_id=payment,
             body=body,
+            created=int(event.get("created", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WebhookRefused("The body is no Stripe event.") from None

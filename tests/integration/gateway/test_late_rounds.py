@@ -32,6 +32,7 @@ def test_many_that_stay_undecided_are_not_in_the_way_of_the_others(gateway: Gate
     )
     gateway.call(lambda s: s.store.write(lambda db: db.execute(copies).rowcount))
     gateway.stripe.drop("*", times=None)
+    gateway.stripe.fault("error", status=400, path="/v1/events*", method="GET", times=None)  # no list tells either
     gateway.stripe.pay(session)
     gateway.later(3 * 3600)
     for state in ("open", "paid"):
@@ -136,3 +137,51 @@ def test_a_silent_stripe_holds_up_neither_orphans_nor_alarms(
         gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
     until(lambda: gateway.services.meter.alarms, "the alarm")
     gateway.stripe.clear_faults()
+
+
+@pytest.mark.parametrize("by_an_earlier_gateway", [False, True])
+def test_what_happens_while_our_clock_is_ahead_is_read_from_stripes_list_all_the_same(
+    gateway: Gateway, by_an_earlier_gateway: bool
+) -> None:
+    day = 24 * 3600
+    bought = gateway.buy()
+    gateway.reconcile()
+    gateway.later(day)
+    gateway.reconcile()
+    gateway.later(-day)
+    if by_an_earlier_gateway:  # which remembered its own clock
+        ahead = "UPDATE progress SET at = at + ? WHERE name = 'events'"
+        change(gateway.settings.database_path, ahead, day)
+    gateway.stripe.drop("*", times=None)
+    gateway.stripe.refund(gateway.payment_of(bought))
+    gateway.reconcile()
+    assert gateway.token_state(bought) == "revoked"
+    newest = max(event["created"] for event in gateway.stripe.events())
+    assert gateway.rows("SELECT at FROM progress") == [{"at": newest}]
+
+
+def test_what_happened_while_stripe_gave_no_list_is_read_from_the_next_one(gateway: Gateway) -> None:
+    gateway.reconcile()
+    assert gateway.rows("SELECT at FROM progress") == [{"at": 0}]  # nothing was ever listed
+    bought = gateway.buy()
+    gateway.stripe.drop("*", times=None)
+    gateway.stripe.fault("error", status=400, path="/v1/events*", method="GET", times=None)
+    gateway.stripe.refund(gateway.payment_of(bought))
+    gateway.later(3600)
+    gateway.reconcile()
+    assert gateway.token_state(bought) == "ready"
+    gateway.stripe.clear_faults()
+    gateway.later(3600)
+    gateway.reconcile()
+    assert gateway.token_state(bought) == "revoked"
+
+
+def test_the_first_list_is_read_no_further_back_than_a_little_before_its_newest_event(gateway: Gateway) -> None:
+    """An account may have sold other things for years."""
+    gateway.stripe.drop("*", times=None)
+    for session in (gateway.open(gateway.quote()), gateway.open(gateway.quote())):
+        gateway.stripe.advance(1200)
+        gateway.stripe.pay(session)
+    gateway.reconcile()
+    paid = "SELECT object_id FROM inbox WHERE type = 'checkout.session.completed'"
+    assert gateway.rows(paid) == [{"object_id": session}]
