@@ -132,7 +132,7 @@ MUTANTS = (
            'raise await _release(services, run, live, error) from None', "raise",
            f"{GATEWAY}/test_failing_runs.py"),
     Mutant("orphan-released", "an orphan with its result is captured", RECONCILE,
-           "if stored is None\n            else Ending", "if True\n            else Ending",
+           "if stored is None\n        else Ending", "if True\n        else Ending",
            f"{GATEWAY}/test_after_a_restart.py"),
     Mutant("orphan-left", "an orphan without its result is released", "gateway/app.py",
            "        await recover(services)\n", "", f"{GATEWAY}/test_after_a_restart.py"),

@@ -43,21 +43,24 @@ async def recover(services: Services) -> None:
 
 async def recover_runs(services: Services) -> None:
     """Runs that no process runs any more: a complete result is captured, anything else released."""
-    for run_id in await services.store.running_runs():
-        if run_id in services.running:
-            continue
-        stored = await asyncio.to_thread(services.results.read, run_id)
-        if run_id in services.running or (stored is None and services.store.run(run_id) is None):
-            continue
-        ending = (
-            Ending(fault="gateway", code="internal_error", detail="The server stopped in the middle of this run.")
-            if stored is None
-            else Ending(result_sha256=stored.result.sha256)
-        )
-        recovered = await services.store.finish_run(run_id, ending, now=services.now())
-        log.warning("run_recovered", run=run_id, captured=stored is not None)
-        if recovered is not None:
-            tell_run_ended(services, recovered, ending.code or "succeeded", 0.0)
+    await _each(services, await services.store.running_runs(), _recover_run)
+
+
+async def _recover_run(services: Services, run_id: str) -> None:
+    if run_id in services.running:
+        return
+    stored = await asyncio.to_thread(services.results.read, run_id)
+    if run_id in services.running or (stored is None and services.store.run(run_id) is None):
+        return
+    ending = (
+        Ending(fault="gateway", code="internal_error", detail="The server stopped in the middle of this run.")
+        if stored is None
+        else Ending(result_sha256=stored.result.sha256)
+    )
+    recovered = await services.store.finish_run(run_id, ending, now=services.now())
+    log.warning("run_recovered", run=run_id, captured=stored is not None)
+    if recovered is not None:
+        tell_run_ended(services, recovered, ending.code or "succeeded", 0.0)
 
 
 async def reconcile(services: Services) -> None:
@@ -68,12 +71,12 @@ async def reconcile(services: Services) -> None:
 
 
 async def keep_house(services: Services) -> None:
-    """What a gateway does alone with its own files and rows."""
-    await recover_runs(services)
-    await _delete_old_results(services)
-    await clear_uploads(services)
-    await write_quotes(services)
-    await log_alarms(services)
+    """What a gateway does alone with its own files and rows. A volume on which one step breaks must hide no alarm."""
+    for step in (recover_runs, _delete_old_results, clear_uploads, write_quotes, log_alarms):
+        try:
+            await step(services)
+        except Exception:
+            log.exception("reconcile_broke", step=step.__name__)
 
 
 async def catch_up(services: Services) -> None:

@@ -1,18 +1,28 @@
 """What the reconciler does when much is late, when it gives up, and what it tells the operator's log meanwhile."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import structlog
-from harness import Gateway, change, until
+from harness import BALL, Bought, Gateway, House, change, until
 from structlog.testing import LogCapture
 
 from gateway.flows.receive_webhook import DEAD_AFTER, work_on_event
+from gateway.flows.reconcile import keep_house
 from gateway.flows.services import Services
 from gateway.store.money import NewRun
 
 Start = Callable[..., Gateway]
+
+
+def orphan(gateway: Gateway, bought: Bought) -> str:
+    """A run that is held and that no process runs; its id."""
+    purchase = gateway.purchase_id(bought)
+    sha256 = gateway.rows("SELECT fmu_sha256 FROM purchase")[0]["fmu_sha256"]
+    run = NewRun(f"run_{purchase[4:]}", purchase, None, None, "d", "msl:BouncingBall", sha256, 1_000_000, 2**40)
+    asked = {"token_id": purchase, "generation": 1, "currency": "usd", "livemode": False}
+    gateway.call(lambda s: s.store.hold(run, **asked, now=s.now()))
+    return run.id
 
 
 @pytest.fixture
@@ -115,6 +125,40 @@ def test_an_alarm_is_logged_when_it_begins_and_when_it_is_over_and_not_in_betwee
     assert alarms[0][alarm] == (5 if alarm.startswith("webhooks") else 1)
 
 
+def test_what_breaks_in_one_step_hides_no_alarm_and_no_orphan(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = LogCapture()
+    monkeypatch.setattr("gateway.flows.reconcile.log", structlog.wrap_logger(None, processors=[lines]))
+    old, *orphans = (gateway.buy() for _ in range(3))
+    run = gateway.simulate(BALL, old.token).json()["run_id"]
+    results = gateway.settings.results_path
+    (results / f"{run}.run").unlink()
+    for broken in (run, orphan(gateway, orphans[0])):
+        (results / f"{broken}.run").mkdir()  # neither read nor deleted
+    orphan(gateway, orphans[1])
+    change(gateway.settings.database_path, "UPDATE run SET keep_until = 1 WHERE id = ?", run)
+    change(gateway.settings.database_path, ROWS["dead_events"])
+    gateway.call(keep_house)
+    assert [gateway.token_state(each) for each in orphans] == ["held", "ready"]
+    broke = [line.get("step") for line in lines.entries if line["event"] == "reconcile_broke"]
+    assert broke == ["_recover_run", "_delete_old_results"]
+    assert [line["dead_events"] for line in lines.entries if line["event"] == "alarms"] == [1]
+
+
+def test_a_gateway_starts_though_one_orphan_cannot_be_looked_at(house: House) -> None:
+    with house.gateway() as gateway:
+        bought = gateway.buy(), gateway.buy()
+        runs = [orphan(gateway, each) for each in bought]
+        blocked = gateway.settings.results_path / f"{runs[0]}.run"
+        blocked.mkdir(parents=True)
+    with house.gateway() as gateway:
+        assert [gateway.token_state(each) for each in bought] == ["held", "ready"]
+        blocked.rmdir()
+        gateway.reconcile()
+        assert gateway.token_state(bought[0]) == "ready"
+
+
 def test_a_silent_stripe_holds_up_neither_orphans_nor_alarms(
     open_gateway: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,11 +171,7 @@ def test_a_silent_stripe_holds_up_neither_orphans_nor_alarms(
     for number in range(3):  # each of them is asked about until the client's patience ends
         change(gateway.settings.database_path, many, f"evt_{number}")
     until(lambda: [call for call in gateway.stripe.calls() if call["path"] == "/v1/events"], "a question to Stripe")
-    purchase = gateway.purchase_id(bought)
-    orphan = NewRun("run_" + "0" * 32, purchase, None, None, "d", "msl:BouncingBall", "", 1_000_000, 2**40)
-    sha256 = gateway.rows("SELECT fmu_sha256 FROM purchase")[0]["fmu_sha256"]
-    asked = {"token_id": purchase, "generation": 1, "currency": "usd", "livemode": False}
-    gateway.call(lambda s: s.store.hold(replace(orphan, fmu_sha256=sha256), **asked, now=s.now()))
+    orphan(gateway, bought)
     until(lambda: gateway.token_state(bought) == "ready", "the orphan's release")
     for _ in range(5):
         gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
