@@ -55,12 +55,12 @@ async def _recover_run(services: Services, run_id: str) -> None:
     ending = (
         Ending(fault="gateway", code="internal_error", detail="The server stopped in the middle of this run.")
         if stored is None
-        else Ending(result_sha256=stored.result.sha256)
+        else Ending(stored.result.sha256, cpu_ms=stored.cpu_ms, wall_ms=stored.wall_ms)
     )
     recovered = await services.store.finish_run(run_id, ending, now=services.now())
     log.warning("run_recovered", run=run_id, captured=stored is not None)
     if recovered is not None:
-        tell_run_ended(services, recovered, ending.code or "succeeded", 0.0)
+        tell_run_ended(services, recovered, ending.code or "succeeded", ending.cpu_ms / 1000)
 
 
 async def reconcile(services: Services) -> None:

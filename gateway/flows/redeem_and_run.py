@@ -234,8 +234,9 @@ async def _execute(services: Services, run: NewRun, live: LiveRun, computing: "a
     try:
         with live.stoppable():
             outcome = await computing
-        stored = Stored(result_header(live.plan, outcome), outcome.result)
-        await asyncio.to_thread(services.results.write, run.id, stored.header, stored.result)
+        took = {"cpu_ms": round(outcome.cpu_seconds * 1000), "wall_ms": round(outcome.wall_seconds * 1000)}
+        stored = Stored(result_header(live.plan, outcome), outcome.result, **took)
+        await asyncio.to_thread(services.results.write, run.id, stored.header, stored.result, **took)
     except RunFailed as error:
         services.released.spend(live.who, error.cpu_seconds)
         raise await _release(services, run, live, error) from None
@@ -249,8 +250,7 @@ async def _execute(services: Services, run: NewRun, live: LiveRun, computing: "a
         ours = Busy("No process can be started for a run now.") if isinstance(error, NoProcess) else InternalError()
         released = await _release(services, run, live, ours)
         raise (error if isinstance(error, asyncio.CancelledError) else released) from None
-    cpu_ms, wall_ms = round(outcome.cpu_seconds * 1000), round(outcome.wall_seconds * 1000)
-    ending = Ending(outcome.result.sha256, cpu_ms=cpu_ms, wall_ms=wall_ms)
+    ending = Ending(outcome.result.sha256, cpu_ms=stored.cpu_ms, wall_ms=stored.wall_ms)
     try:
         finished = await services.store.finish_run(run.id, ending, now=services.now())
     except GatewayError as error:

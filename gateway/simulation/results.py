@@ -74,10 +74,13 @@ def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a result file holds."""
+    """What a result file holds. `cpu_ms` and `wall_ms` are the run's, for who captures it without having seen it run; 0
+    where nobody wrote them down."""
 
     header: dict[str, Any]
     result: Result
+    cpu_ms: int = 0
+    wall_ms: int = 0
 
 
 class ResultFiles:
@@ -87,13 +90,16 @@ class ResultFiles:
         self.directory = directory
         self._new: set[Path] = set()  # folders of which it is not known that a power cut would leave them
 
-    def write(self, run_id: str, header: Mapping[str, Any], result: Result) -> None:
+    def write(
+        self, run_id: str, header: Mapping[str, Any], result: Result, *, cpu_ms: int = 0, wall_ms: int = 0
+    ) -> None:
         """Returns when the file would survive a power cut. OSError if it could not be written; then none is left."""
         path = self._path(run_id)
         arrays = [_little_endian(array) for array in result.arrays]
         columns = [[name, array.dtype.str] for name, array in zip(result.columns, arrays, strict=True)]
         layout = {"columns": columns, "rows": result.rows, "reached_time": result.reached_time}
-        head = orjson.dumps({"header": dict(header), "layout": layout})
+        took = {"cpu_ms": cpu_ms, "wall_ms": wall_ms}
+        head = orjson.dumps({"header": dict(header), "layout": layout, "took": took})
         temporary = path.with_suffix(f".{threading.get_ident()}.part")  # two may store the same at once
         try:
             with self._create(temporary) as file:
@@ -124,7 +130,7 @@ class ResultFiles:
                 if file.read(1) or any(len(array) != rows for array in arrays):
                     return None
                 names = tuple(name for name, _ in layout["columns"])
-                return Stored(head["header"], Result(names, arrays, layout["reached_time"]))
+                return Stored(head["header"], Result(names, arrays, layout["reached_time"]), **head.get("took", {}))
         except (FileNotFoundError, struct.error, ValueError, KeyError, TypeError):
             return None
 

@@ -158,7 +158,8 @@ def test_a_run_that_a_kill_left_without_a_result_is_released(house: House) -> No
 def test_a_run_that_a_kill_left_with_its_result_is_captured_and_delivered(house: House) -> None:
     with house.gateway() as gateway:
         template, bought = gateway.buy(), gateway.buy()
-        done = gateway.simulate(BALL, template.token).json()["run_id"]
+        sold = gateway.simulate(BALL, template.token).json()
+        done = sold["run_id"]
         run_id = begin_by_hand(gateway, gateway.purchase_id(bought))
         results = gateway.settings.results_path
         file = next(path for path in results.iterdir() if path.stem == done)
@@ -167,6 +168,8 @@ def test_a_run_that_a_kill_left_with_its_result_is_captured_and_delivered(house:
         assert problem(gateway.simulate(BALL, bought.token), 410, "token_consumed")["run_url"].endswith(run_id)
         found = gateway.get(f"/runs/{run_id}", headers={"payment-token": bought.token}).json()
         assert (found["status"], found["charged"], found["data"]["time"][-1]) == ("succeeded", True, 1.0)
+        assert list(found) == list(sold)  # how long it took is for us
+        assert len(gateway.rows("SELECT DISTINCT cpu_ms, wall_ms FROM run")) == 1  # as the process before us measured
 
 
 def test_a_result_is_kept_for_its_time_and_then_gone(house: House) -> None:

@@ -58,6 +58,9 @@ def test_a_file_gives_back_what_was_written(tmp_path):
     stored = files.read("run_1")
     assert stored.header == {"fmu_id": "msl:X", "n": 1}
     assert same(stored.result, RESULT)
+    assert (stored.cpu_ms, stored.wall_ms) == (0, 0)
+    files.write("run_1", {}, RESULT, cpu_ms=3, wall_ms=7)
+    assert (files.read("run_1").cpu_ms, files.read("run_1").wall_ms) == (3, 7)
     assert files.ids() == ["run_1"]
     files.delete("run_1")
     assert files.read("run_1") is None
@@ -73,6 +76,20 @@ def test_a_file_that_is_cut_short_or_too_long_anywhere_is_no_result(tmp_path):
         assert files.read("r") is None, size
     (tmp_path / "r.run").write_bytes(whole + b"\0")
     assert files.read("r") is None
+
+
+def test_a_result_is_read_that_was_stored_before_it_was_written_down_how_long_it_took(tmp_path):
+    files = ResultFiles(tmp_path)
+    files.write("r", {"n": 1}, RESULT)
+    raw = (tmp_path / "r.run").read_bytes()
+    (length,) = struct.unpack("<I", raw[:4])
+    head = orjson.loads(raw[4 : 4 + length])
+    del head["took"]
+    older = orjson.dumps(head)
+    (tmp_path / "r.run").write_bytes(struct.pack("<I", len(older)) + older + raw[4 + length :])
+    stored = files.read("r")
+    assert (stored.header, stored.cpu_ms, stored.wall_ms) == ({"n": 1}, 0, 0)
+    assert same(stored.result, RESULT)
 
 
 @given(st.binary(max_size=200))
