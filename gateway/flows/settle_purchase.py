@@ -77,32 +77,42 @@ async def _ask(services: Services, purchase_id: str) -> None:
 async def _record(services: Services, purchase: Purchase, session: CheckoutSession) -> Purchase:
     """Write down what Stripe said, after checking that it is about this purchase on its own terms."""
     _check_identity(services, purchase, session)
-    if session.payment_status == "paid" and (fault := _other_terms(purchase, session)):
-        changed = await _take_unmatched(services, purchase, session, fault)
-    elif session.payment_status == "paid":
-        now = services.now()
-        changed = await services.store.settle(
-            purchase.id,
-            stripe_session_id=session.id,
-            payment_intent_id=session.payment_intent_id,
-            receipt_url=session.receipt_url,
-            token_expires_at=now + services.settings.checkout_token_ttl_minutes * 60,
-            now=now,
-        )
+    if session.payment_status == "paid":
+        changed = await _record_paid(services, purchase, session)
     elif purchase.stripe_session_id in (None, session.id) and (state := _unpaid_state(session)) is not None:
         changed = await services.store.move_purchase(purchase.id, state, stripe_session_id=session.id)
+        if changed:
+            payment_event(services, PaymentEvent(state), purchase=purchase.id, session=session.id)
     else:
         changed = False
     settled = services.store.purchase(purchase.id)
     if settled is None:
         raise RuntimeError(f"{purchase.id} has vanished")
     if changed:
-        if settled.state is not purchase.state:
-            payment_event(services, PaymentEvent(settled.state), purchase=settled.id, session=session.id)
         services.news.tell(settled.id)
     if session.touched and session.payment_intent_id is not None:
         await settle_returns(services, session.payment_intent_id)
     return settled
+
+
+async def _record_paid(services: Services, purchase: Purchase, session: CheckoutSession) -> bool:
+    """As this purchase's money, or as money that pays for nothing; True if this call did it. Another session may be
+    paid at the same moment, so only what was written says which of them was the purchase's."""
+    fault = _other_terms(purchase, session)
+    if not fault:
+        now = services.now()
+        if await services.store.settle(
+            purchase.id,
+            stripe_session_id=session.id,
+            payment_intent_id=session.payment_intent_id,
+            receipt_url=session.receipt_url,
+            token_expires_at=now + services.settings.checkout_token_ttl_minutes * 60,
+            now=now,
+        ):
+            payment_event(services, PaymentEvent.PAID, purchase=purchase.id, session=session.id)
+            return True
+        fault = _other_terms(services.store.purchase(purchase.id) or purchase, session)
+    return bool(fault) and await _take_unmatched(services, purchase, session, fault)
 
 
 async def _take_unmatched(services: Services, purchase: Purchase, session: CheckoutSession, fault: str) -> bool:
