@@ -221,7 +221,7 @@ async def _services_beside(settings: "Settings") -> AsyncIterator["Services"]:
     import secrets
     import time
 
-    from gateway.app import configure_logging, read_secrets
+    from gateway.app import configure_logging, drain, read_secrets
     from gateway.domain.pricing import Prices
     from gateway.domain.statements import Statements
     from gateway.flows.services import Services
@@ -241,7 +241,7 @@ async def _services_beside(settings: "Settings") -> AsyncIterator["Services"]:
         if settings.stripe_enabled:
             checkout = Checkout(settings.stripe_secret_key, settings.stripe_api_base)
             stack.push_async_callback(checkout.close)
-        yield Services(
+        services = Services(
             settings=settings,
             statements=Statements(read_secrets(settings)),
             prices=Prices(settings.default_price),
@@ -254,3 +254,5 @@ async def _services_beside(settings: "Settings") -> AsyncIterator["Services"]:
             now=lambda: int(time.time()),
             random_bytes=secrets.token_bytes,
         )
+        stack.push_async_callback(drain, services)  # whatever was interrupted: what is committed is told
+        yield services

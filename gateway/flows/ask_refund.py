@@ -10,7 +10,7 @@ from gateway.domain.statements import Kind
 from gateway.domain.tokens import Token, TokenState
 from gateway.flows.payment_events import PaymentEvent, about, payment_event
 from gateway.flows.refund import carry_out_refund
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.flows.settle_purchase import settle_purchase
 from gateway.store.otherwise import give_back_otherwise
 
@@ -48,9 +48,7 @@ async def ask_refund(services: Services, purchase: Purchase, *, reason: str, dry
         return Answer(purchase, purchase.state, False, f"Nothing was paid for it: it is {purchase.state}.")
     if dry_run or token.state not in (TokenState.READY, TokenState.HELD):
         return _answer(purchase, token)
-    state = await services.store.ask_refund(purchase.id, reason=reason, now=services.now())
-    if state is TokenState.REFUNDING:
-        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, reason=reason)
+    await _ask(services, purchase, reason)
     token = await _after_its_run(services, token, patience)
     if token.state is TokenState.REFUNDING:
         for order in await services.store.due_orders(services.now(), livemode=services.settings.livemode):
@@ -62,6 +60,14 @@ async def ask_refund(services: Services, purchase: Purchase, *, reason: str, dry
     return _answer(purchase, token)
 
 
+@undivided
+async def _ask(services: Services, purchase: Purchase, reason: str) -> None:
+    state = await services.store.ask_refund(purchase.id, reason=reason, now=services.now())
+    if state is TokenState.REFUNDING:
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, reason=reason)
+
+
+@undivided
 async def given_otherwise(services: Services, ref: str, *, reason: str, dry_run: bool) -> Money | None:
     """Write down that the buyer has back by another way what Stripe would not give; how much. None: nothing waits."""
     livemode, now = services.settings.livemode, services.now()

@@ -6,9 +6,9 @@ from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
 from gateway.flows.for_sale import sold_as
 from gateway.flows.payment_events import PaymentEvent, payment_event
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.payments.challenge import status_url
-from gateway.payments.checkout import Checkout
+from gateway.payments.checkout import Checkout, CheckoutSession
 
 # Stripe wants a session to live for at least 30 minutes. Counted from the quote's end, this holds whenever the session
 # is made, so that a retry may send the same bytes; counted from now, they would be refused when it comes late.
@@ -98,7 +98,11 @@ async def _open(
 
 
 async def _make_session(services: Services, checkout: Checkout, purchase: Purchase) -> Purchase:
-    session = await checkout.open(purchase)
+    return await _write_opened(services, purchase, await checkout.open(purchase))
+
+
+@undivided
+async def _write_opened(services: Services, purchase: Purchase, session: CheckoutSession) -> Purchase:
     purchase = await services.store.open_purchase(
         purchase.id, stripe_session_id=session.id, checkout_url=session.url or ""
     )

@@ -15,7 +15,7 @@ from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
 from gateway.flows.redeem_and_run import tell_run_ended
 from gateway.flows.refund import carry_out_refund
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.flows.settle_purchase import NotOurs, settle_purchase
 from gateway.flows.settle_returns import StillHeld
 from gateway.store.money import Ending
@@ -131,6 +131,7 @@ async def _work_late(services: Services, event: Event) -> None:
         raise
 
 
+@undivided
 async def _give_back(services: Services, purchase_id: str) -> None:
     if await services.store.order_refund(purchase_id, reason="unspent", now=services.now()):
         payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase_id, reason="unspent")
@@ -180,8 +181,12 @@ async def _settle_late(services: Services, purchase_id: str) -> None:
     except (GatewayError, NotOurs, StillHeld) as error:
         log.warning("settle_failed", purchase=purchase_id, error=type(error).__name__)
         return
-    if purchase is None or purchase.state is not PurchaseState.NEW:
-        return
+    if purchase is not None and purchase.state is PurchaseState.NEW:
+        await _expire(services, purchase_id)
+
+
+@undivided
+async def _expire(services: Services, purchase_id: str) -> None:
     # Stripe never told us of a session. Should there be one that is paid, its webhook settles: late money wins.
     if await services.store.move_purchase(purchase_id, PurchaseState.EXPIRED, stripe_session_id=None):
         payment_event(services, PaymentEvent.EXPIRED, purchase=purchase_id)

@@ -32,7 +32,7 @@ from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.result_header import result_header
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.results import Stored
 from gateway.simulation.runner import Outcome
@@ -125,6 +125,7 @@ async def run_free(
         raise RunInProgress() from None
 
 
+@undivided
 async def withdraw(services: Services, purchase: Purchase) -> None:
     """The model that was bought is gone: order the refund. Always raises ModelWithdrawn."""
     if await services.store.order_refund(purchase.id, reason="model withdrawn", now=services.now()):
@@ -190,8 +191,7 @@ async def _start(
                 services.news.tell(run.payer)
 
     task = asyncio.create_task(work())
-    services.tasks.add(task)
-    task.add_done_callback(services.tasks.discard)
+    services.keep(task)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, even if nobody waits any more
     if not wait:
         await live.begun.wait()

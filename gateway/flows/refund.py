@@ -4,7 +4,7 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.flows.payment_events import PaymentEvent, about, payment_event
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import AlreadyRefunded, RefundRefused
 from gateway.store.records import Order
@@ -31,6 +31,11 @@ async def carry_out_refund(services: Services, order: Order) -> None:
     except GatewayError as error:
         await _postpone(services, order, error.code)
         return
+    await _book_refunded(services, order, refund_id)
+
+
+@undivided
+async def _book_refunded(services: Services, order: Order, refund_id: str) -> None:
     if await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now()):
         told = about(services, order.ref)
         payment_event(services, PaymentEvent.REFUNDED, **told, refund=refund_id, reason=order.reason)
@@ -55,6 +60,11 @@ async def _refused(services: Services, order: Order, why: str) -> None:
     except (GatewayError, StillHeld) as error:
         await _postpone(services, order, type(error).__name__)
         return
+    await _book_refused(services, order, why)
+
+
+@undivided
+async def _book_refused(services: Services, order: Order, why: str) -> None:
     if await services.store.refuse_refund(order.id, reason=why, now=services.now()):
         payment_event(services, PaymentEvent.REFUND_REFUSED, **about(services, order.ref), order=order.id, why=why)
         services.news.tell(order.ref)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from gateway.domain.ids import RANDOM_BYTES, new_id
 from gateway.domain.models import Model
@@ -23,6 +24,7 @@ from gateway.simulation.runner import Runner
 from gateway.simulation.uploads import Uploads
 from gateway.store.store import Store
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -102,6 +104,11 @@ class Services:
         self.released = Rate("released-cpu", self.settings.released_cpu_seconds_per_hour, 3600, "cpu-seconds")
         self.limits = Limits(self.settings.max_result_rows, self.settings.max_result_values)
 
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """A stop of the gateway waits for it."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def new_id(self, prefix: str) -> str:
         return new_id(prefix, self.now(), self.random_bytes(RANDOM_BYTES))
 
@@ -109,3 +116,19 @@ class Services:
         if model.account_id is not None:  # the same file costs the same, also as somebody's own
             model = self.library.by_sha256(model.sha256) or model
         return self.prices.of(model)
+
+
+Flow = Callable[Concatenate[Services, P], Coroutine[Any, Any, T]]
+
+
+def undivided(flow: Flow[P, T]) -> Flow[P, T]:
+    """A flow that commits and then tells of it, and waits for nobody but the database. Whoever waits for it may be
+    cancelled, by Stripe's patience or by a stop, between the one and the other: the flow itself goes on to its end."""
+
+    @wraps(flow)
+    async def whole(services: Services, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.create_task(flow(services, *args, **kwargs))
+        services.keep(task)
+        return await asyncio.shield(task)
+
+    return whole

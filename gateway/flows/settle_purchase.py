@@ -8,7 +8,7 @@ from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.errors import StripeUnavailable
 from gateway.flows.payment_events import PaymentEvent, payment_event
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import CheckoutSession
 from gateway.store.returns import Unmatched
@@ -77,6 +77,14 @@ async def _ask(services: Services, purchase_id: str) -> None:
 async def _record(services: Services, purchase: Purchase, session: CheckoutSession) -> Purchase:
     """Write down what Stripe said, after checking that it is about this purchase on its own terms."""
     _check_identity(services, purchase, session)
+    settled = await _write_down(services, purchase, session)
+    if session.touched and session.payment_intent_id is not None:
+        await settle_returns(services, session.payment_intent_id)
+    return settled
+
+
+@undivided
+async def _write_down(services: Services, purchase: Purchase, session: CheckoutSession) -> Purchase:
     if session.payment_status == "paid":
         changed = await _record_paid(services, purchase, session)
     elif purchase.stripe_session_id in (None, session.id) and (state := _unpaid_state(session)) is not None:
@@ -90,8 +98,6 @@ async def _record(services: Services, purchase: Purchase, session: CheckoutSessi
         raise RuntimeError(f"{purchase.id} has vanished")
     if changed:
         services.news.tell(settled.id)
-    if session.touched and session.payment_intent_id is not None:
-        await settle_returns(services, session.payment_intent_id)
     return settled
 
 

@@ -5,7 +5,7 @@ import structlog
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
 from gateway.flows.payment_events import PaymentEvent, about, payment_event
-from gateway.flows.services import Services
+from gateway.flows.services import Services, undivided
 from gateway.payments.checkout import Return
 from gateway.store.money import Refused
 from gateway.store.reports import count_orders, read_unmatched_ref
@@ -30,16 +30,25 @@ async def settle_returns(services: Services, payment_intent_id: str) -> Purchase
     purchase = services.store.purchase_by_payment(payment_intent_id)
     ref = purchase.id if purchase else await read_unmatched_ref(services.store, payment_intent_id)
     for item in await services.checkout.returns(payment_intent_id):
-        orders = await count_orders(services.store, ref) if ref else 0
-        if ref and await _book(services, payment_intent_id, purchase, item):
-            told = about(services, ref)
-            ordered = item.order_id is not None and item.status not in VOID
-            event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
-            payment_event(services, event, **told, cause=item.id, kind=item.kind, status=item.status)
-            if await count_orders(services.store, ref) > orders:
-                payment_event(services, PaymentEvent.REFUND_ORDERED, **told, reason="what is left of it")
-            services.news.tell(ref)
+        if ref:
+            await _book_and_tell(services, payment_intent_id, purchase, ref, item)
     return purchase
+
+
+@undivided
+async def _book_and_tell(
+    services: Services, payment_intent_id: str, purchase: Purchase | None, ref: str, item: Return
+) -> None:
+    orders = await count_orders(services.store, ref)
+    if not await _book(services, payment_intent_id, purchase, item):
+        return
+    told = about(services, ref)
+    ordered = item.order_id is not None and item.status not in VOID
+    event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
+    payment_event(services, event, **told, cause=item.id, kind=item.kind, status=item.status)
+    if await count_orders(services.store, ref) > orders:
+        payment_event(services, PaymentEvent.REFUND_ORDERED, **told, reason="what is left of it")
+    services.news.tell(ref)
 
 
 async def _book(services: Services, payment_intent_id: str, purchase: Purchase | None, item: Return) -> bool:
