@@ -60,6 +60,7 @@ async def open_checkout(
 def open_purchase_like(services: Services, quote: Quote) -> Purchase | None:
     """What `reuse` would give the account of this quote instead of a purchase of its own."""
     return services.store.open_purchase_of(
+        opening=services.opening.keys,
         account_id=quote.account_id,
         fmu_sha256=quote.fmu_sha256,
         amount=quote.price.micros,
@@ -89,10 +90,11 @@ async def _open(
 ) -> Purchase:
     checkout, fmu_id = check_openable(services, quote)
     fields = _row(services, quote, fmu_id, success_url, cancel_url)
-    purchase = await services.store.begin_purchase(fields, reuse=reuse, now=services.now())
+    opening = services.opening.keys if reuse else None
+    purchase = await services.store.begin_purchase(fields, reuse=opening, now=services.now())
     if purchase.state is not PurchaseState.NEW:
         return purchase
-    if purchase.id != quote.purchase_id:  # the account's own, which another request of it is opening, or failed to open
+    if purchase.id != quote.purchase_id:  # the account's own, which another request of it is opening
         return await services.opening(purchase.id, lambda: _make_session(services, checkout, purchase))
     return await _make_session(services, checkout, purchase)
 

@@ -44,6 +44,11 @@ class Shared(Generic[T]):
     def under_way(self, key: str) -> bool:
         return key in self._tasks
 
+    @property
+    def keys(self) -> list[str]:
+        """Of the calls that are under way."""
+        return list(self._tasks)
+
 
 class News:
     """Wakes those who wait for something to happen to a purchase."""

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +67,20 @@ def book(db: Database, transfer: Transfer, now: int) -> None:
     queries.credit(db, acct=transfer.credit, amount=transfer.amount)
 
 
-def begin_purchase(db: Database, fields: dict[str, Any], *, reuse: bool, now: int) -> Purchase:
-    """The row of this purchase, made if needed; with `reuse`, the account's open purchase of the same thing instead."""
-    if reuse:
+def open_purchase_of(db: Database, *, opening: Sequence[str], now: int, **same: Any) -> Purchase | None:
+    """What `begin_purchase` would give again instead of a new one."""
+    row = queries.open_purchase_of(db, **same, opening=json.dumps(list(opening)), now=now)
+    return purchase_of(row) if row else None
+
+
+def begin_purchase(db: Database, fields: dict[str, Any], *, reuse: Sequence[str] | None, now: int) -> Purchase:
+    """The row of this purchase, made if needed; instead the account's open purchase of the same thing, or one of those
+    that are being opened, which `reuse` names. None: neither."""
+    if reuse is not None:
         same = {name: fields[name] for name in ("account_id", "fmu_sha256", "amount", "currency", "livemode")}
-        row = queries.open_purchase_of(db, **same, now=now)
-        if row is not None:
-            return purchase_of(row)
+        purchase = open_purchase_of(db, **same, opening=reuse, now=now)
+        if purchase is not None:
+            return purchase
     queries.begin_purchase(db, **fields, now=now)
     return purchase_of(queries.purchase(db, id=fields["id"]))
 

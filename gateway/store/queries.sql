@@ -33,11 +33,13 @@ SELECT * FROM purchase WHERE stripe_session_id = :stripe_session_id;
 -- name: purchase_by_payment(payment_intent_id)^
 SELECT * FROM purchase WHERE payment_intent_id = :payment_intent_id;
 
--- name: open_purchase_of(account_id, fmu_sha256, amount, currency, livemode, now)^
--- A keyed caller who asks to pay again gets the purchase that is still open, not a second bill.
+-- name: open_purchase_of(account_id, fmu_sha256, amount, currency, livemode, opening, now)^
+-- A keyed caller who asks to pay again gets the purchase that is still open, not a second bill; or the one that another
+-- request is opening now (a JSON list of ids). One that nobody could open is left alone: Stripe repeats a stored error.
 SELECT * FROM purchase
  WHERE account_id = :account_id AND fmu_sha256 = :fmu_sha256 AND amount = :amount AND currency = :currency
    AND livemode = :livemode AND state IN ('new', 'open') AND quote_expires_at > :now
+   AND (state = 'open' OR id IN (SELECT value FROM json_each(:opening)))
  ORDER BY created_at DESC, id LIMIT 1;
 
 -- name: open_purchase(id, stripe_session_id, checkout_url)^

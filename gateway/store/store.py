@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,9 +90,8 @@ class Store:
         row = queries.purchase_by_stripe_session(self._read, stripe_session_id=stripe_session_id)
         return purchase_of(row) if row else None
 
-    def open_purchase_of(self, *, now: int, **same: Any) -> Purchase | None:
-        row = queries.open_purchase_of(self._read, **same, now=now)
-        return purchase_of(row) if row else None
+    def open_purchase_of(self, **same: Any) -> Purchase | None:
+        return money.open_purchase_of(self._read, **same)
 
     def token(self, purchase_id: str) -> Token | None:
         row = queries.token(self._read, id=purchase_id)
@@ -170,7 +170,7 @@ class Store:
 
     # Money.
 
-    async def begin_purchase(self, fields: dict[str, Any], *, reuse: bool, now: int) -> Purchase:
+    async def begin_purchase(self, fields: dict[str, Any], *, reuse: Sequence[str] | None, now: int) -> Purchase:
         return await self.write(money.begin_purchase, fields, reuse=reuse, now=now)
 
     async def open_purchase(self, purchase_id: str, *, stripe_session_id: str, checkout_url: str) -> Purchase:

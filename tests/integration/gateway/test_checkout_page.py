@@ -213,6 +213,15 @@ def test_20_who_pay_at_once_with_one_key_get_one_purchase(gateway: Gateway) -> N
     assert (created(gateway), purchases(gateway)) == (1, before + 1)
 
 
+def test_an_account_is_not_kept_to_a_purchase_that_stripe_will_not_open(gateway: Gateway) -> None:
+    """What Stripe answered with an error is repeated under its idempotency key for a day."""
+    owner = gateway.account()
+    once = {"path": "/v1/checkout/sessions", "method": "POST", "when": "after", "times": 1}
+    gateway.stripe.fault("error", status=500, **once)
+    problem(pay(owner, fmu_id="msl:BouncingBall"), 502, "stripe_error")
+    assert pay(owner, fmu_id="msl:BouncingBall").status_code == 200
+
+
 LONG = "https://{own}/" + "x" * 2048
 REFUSED = [
     "https://evil.example/", "http://evil.example/", "//evil.example", "javascript:alert(1)", "/relative", "", "x",

@@ -22,7 +22,7 @@ def fields(purchase_id: str, account_id: str | None = None, **changes: Any) -> d
 
 
 def begin(db: Database, purchase_id: str = "pur_1", now: int = 1, **changes: Any) -> Purchase:
-    return money.begin_purchase(db, fields(purchase_id, **changes), reuse=False, now=now)
+    return money.begin_purchase(db, fields(purchase_id, **changes), reuse=None, now=now)
 
 
 def pay(db: Database, purchase_id: str = "pur_1", now: int = 2, **changes: Any) -> bool:

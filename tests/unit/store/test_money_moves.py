@@ -154,10 +154,13 @@ def test_a_refund_is_ordered_only_for_a_ready_token_and_booked_once(db: Database
 def test_an_account_gets_its_open_purchase_again_and_nobody_elses(db: Database) -> None:
     db.executemany("INSERT INTO account VALUES (?, NULL, NULL, 1)", [("acc_1",), ("acc_2",)])
 
-    def ask(purchase_id: str, **changes: object) -> str:
-        return money.begin_purchase(db, fields(purchase_id, **changes), reuse=True, now=10).id
+    def ask(purchase_id: str, *opening: str, **changes: object) -> str:
+        return money.begin_purchase(db, fields(purchase_id, **changes), reuse=opening, now=10).id
 
     assert ask("first", account_id="acc_1") == "first"
+    assert ask("while it is opened", "first", account_id="acc_1") == "first"
+    assert ask("after nobody could open it", "another", account_id="acc_1") == "after nobody could open it"
+    money.open_purchase(db, "first", stripe_session_id="cs_first", checkout_url="u")
     assert ask("second", account_id="acc_1") == "first"
     assert ask("other account", account_id="acc_2") == "other account"
     assert ask("other model", account_id="acc_1", fmu_sha256="x") == "other model"
@@ -165,13 +168,13 @@ def test_an_account_gets_its_open_purchase_again_and_nobody_elses(db: Database) 
     assert ask("other mode", account_id="acc_1", livemode=1) == "other mode"
     settle(db, "first")
     assert ask("after paying", account_id="acc_1") == "after paying"
-    assert money.begin_purchase(db, fields("too late", account_id="acc_1"), reuse=True, now=1000).id == "too late"
+    assert money.begin_purchase(db, fields("too late", account_id="acc_1"), reuse=[], now=1000).id == "too late"
 
 
 async def test_only_purchases_of_the_servers_mode_are_looked_after(store: Store) -> None:
     """Live money's key knows nothing of test purchases: asking Stripe for them would fail for ever."""
     for name, livemode in (("test", 0), ("live", 1)):
-        await store.begin_purchase(fields(name, livemode=livemode), reuse=False, now=1)
+        await store.begin_purchase(fields(name, livemode=livemode), reuse=None, now=1)
     assert await store.unsettled_purchases(2000, livemode=False) == ["test"]
     assert await store.unsettled_purchases(2000, livemode=True) == ["live"]
     assert await store.unsettled_purchases(1999, livemode=True) == []
