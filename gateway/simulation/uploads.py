@@ -206,9 +206,8 @@ def _inspect(file: Path, directory: Path, sha256: str) -> tuple[Model, Report]:
     binaries = [
         p for p in files if p.parent == directory / intake.binary_folder(model.fmi_version) and p.suffix == ".so"
     ]
-    missing = sorted({name for binary in binaries for name in libraries.missing(binary)})
     size = file.stat().st_size + sum(path.stat().st_size for path in files)
-    return model, Report(tuple(intake.platforms(paths)), tuple(missing), 0.0, size)
+    return model, Report(tuple(intake.platforms(paths)), tuple(libraries.missing(binaries)), 0.0, size)
 
 
 def _first_steps(model: Model) -> RunPlan:
