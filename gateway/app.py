@@ -88,6 +88,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             queued=settings.queued_runs,
             timeout_seconds=settings.simulation_timeout_seconds,
             memory_mb=settings.run_memory_mb,
+            max_values=settings.max_result_values,
         )
         await runner.start()
         stack.push_async_callback(runner.close)

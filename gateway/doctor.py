@@ -249,6 +249,7 @@ async def _models(settings: Settings, prices: Prices | None) -> AsyncIterator[Fi
         queued=settings.queued_runs,
         timeout_seconds=settings.simulation_timeout_seconds,
         memory_mb=settings.run_memory_mb,
+        max_values=settings.max_result_values,
     )
     try:
         await runner.start()

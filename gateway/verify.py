@@ -111,6 +111,7 @@ async def _run(settings: Settings, plan: RunPlan, directory: Path) -> tuple[Resu
         queued=0,
         timeout_seconds=settings.simulation_timeout_seconds,
         memory_mb=settings.run_memory_mb,
+        max_values=NO_LIMIT.values,
     )
     try:
         with runner.reserve(paid=True) as place:

@@ -14,7 +14,8 @@ from gateway.domain.requests import row_count
 from gateway.domain.runs import RunPlan
 from gateway.simulation.results import Result
 
-# A model may add rows at events (FMI model exchange, discrete inputs): as many as there are regular ones, and these.
+# A model may add rows at events (FMI model exchange, discrete inputs): as many as there are regular ones, and these as
+# far as the result stays one that could be asked for. With 3,000 columns these alone would be 240 MB.
 EVENT_ROWS = 10_000
 
 
@@ -40,13 +41,13 @@ class Job:
         return Result(self.columns, tuple(arrays), float(times[-1]))
 
 
-def job(plan: RunPlan, *, memory_bytes: int, cpu_seconds: int) -> Job:
-    """Records the outputs, and behind them what only the KPIs need."""
+def job(plan: RunPlan, *, memory_bytes: int, cpu_seconds: int, max_values: int) -> Job:
+    """Records the outputs, and behind them what only the KPIs need. `max_values` (rows × columns) bounds the answer."""
     model = plan.model
     recorded = [model.variables[n] for n in dict.fromkeys((*plan.outputs, *(kpi.variable for kpi in plan.kpis)))]
     rows = int(row_count(plan.start_time, plan.stop_time, plan.step))
-    most_rows = 2 * rows + EVENT_ROWS
     columns = ("time", *(name for v in recorded for name in column_names(v)))
+    most_rows = min(2 * rows + EVENT_ROWS, max(2 * rows, max_values // len(columns)))
     dtypes = ("<f8", *(dtype(model, v) for v in recorded for _ in range(math.prod(v.dimensions))))
     told = {
         "start_time": plan.start_time,

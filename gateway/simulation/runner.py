@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain import kpis
+from gateway.domain.requests import Limits
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import frame
@@ -60,6 +61,7 @@ class Runner:
         queued: int,
         timeout_seconds: float,
         memory_mb: int,
+        max_values: int = Limits().values,
         forkserver: Forkserver | None = None,
     ) -> None:
         self.parallel = parallel
@@ -69,6 +71,7 @@ class Runner:
         self._places = Places(parallel, queued)
         self._timeout = timeout_seconds
         self._memory = memory_mb << 20
+        self._max_values = max_values
         self._most_zygotes = max(ZYGOTES, parallel)
         self._zygotes: OrderedDict[tuple[str, str], asyncio.Task[Zygote]] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
@@ -109,7 +112,8 @@ class Runner:
         """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set; NoProcess if it could not begin, or
         ended for no fault of the model. Cancelling it kills the run."""
         await place.turn()
-        task = job(plan, memory_bytes=self._memory, cpu_seconds=math.ceil(self._timeout) + 1)
+        limits = {"cpu_seconds": math.ceil(self._timeout) + 1, "max_values": self._max_values}
+        task = job(plan, memory_bytes=self._memory, **limits)
         process = await self._open_run(plan, directory)
         begun = time.perf_counter()
         place.begun, place.reached = begun, process.reached

@@ -25,8 +25,11 @@ MODEL = Model(
 PLAN = RunPlan(MODEL, 0.0, 1.0, 0.25, {}, (), ("x",), ())
 
 
+MAX_VALUES = 100_000
+
+
 def made(**changes):
-    return job(replace(PLAN, **changes), memory_bytes=1, cpu_seconds=1)
+    return job(replace(PLAN, **changes), memory_bytes=1, cpu_seconds=1, max_values=MAX_VALUES)
 
 
 def test_arrays_become_one_column_for_each_element_row_by_row():
@@ -57,6 +60,15 @@ def test_the_rows_and_their_bound_are_told():
     told = made(input_signals=(InputSignal("x", (0.0, 1.0), (1.0, 2.0)),)).told
     assert (told["rows"], told["most_rows"]) == (5, 10 + EVENT_ROWS)
     assert told["signals"] == [{"name": "x", "t": (0.0, 1.0), "u": (1.0, 2.0)}]
+
+
+@pytest.mark.parametrize("stop", [0.25, 100.0, 4_000.0])
+@pytest.mark.parametrize("outputs", [(), ("x",), ("m", "x", "on", "b", "f")])
+def test_an_answer_has_room_for_twice_its_rows_or_for_the_largest_result_and_no_more(outputs, stop):
+    task = made(outputs=outputs, stop_time=stop)
+    rows, columns = task.told["rows"], len(task.columns)
+    assert 2 * rows <= task.most_rows <= 2 * rows + EVENT_ROWS
+    assert task.most_rows * columns <= max(2 * rows * columns, MAX_VALUES)
 
 
 def accepted(times):
