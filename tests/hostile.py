@@ -82,7 +82,8 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "patch_zygote_full": (NoProcess, "could not fork"), "patch_zygote_filter": (HARMLESS, ""),
     # forged words of the zygote
     "forge_hello": (TIMEOUT, ""), "forge_hello_and_die": (CRASH, ""), "forge_hello_shape": (CRASH, "loaded"),
-    "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"), "flood_control": (CRASH, "loaded"),
+    "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"),
+    "forge_hello_missing": (CRASH, "loaded"), "flood_control": (CRASH, "loaded"),
     # numbers and statuses
     "not_a_number": (HARMLESS, ""), "infinite": (HARMLESS, ""), "tiny": (HARMLESS, ""), "warning": (HARMLESS, ""),
     "warning_get": (HARMLESS, ""), "discard": (ERROR, WHERE), "error": (ERROR, WHERE), "fatal": (ERROR, WHERE),
@@ -212,6 +213,7 @@ class Corpus:
         await prepared(self.runner)
         self.descriptors, self.files = len(os.listdir("/proc/self/fd")), self._files()
         self.idle = processes(self.models)
+        self.missing = self.runner.missing
 
     def _files(self) -> set[str]:
         """What the faults want to write, and everything in the folder but other faults' FMUs."""
@@ -242,6 +244,8 @@ class Corpus:
         for name, sha256 in self.good.items():
             if (await self.run(name)).result.sha256 != sha256:
                 self.wrong[label] = f"the next run of {name or 'the good one'} differs"
+        if self.runner.missing != self.missing:
+            self.wrong[label] = f"the sandbox is said to lack {self.runner.missing}"
         await self._retire()
         await prepared(self.runner)
         for _ in range(100):

@@ -200,15 +200,16 @@ def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> N
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.limit(**{"as": _address_space(statm) + 2 * memory})  # the library, and on top of it a run
     missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone)
+    control.send(json.dumps({"missing": missing}).encode())  # of what is said later any word may be the library's
     try:
         model = Loaded(directory, kind)
     except Exception as error:
-        control.send(json.dumps({"missing": missing, "failed": str(error)[:MODEL_TEXT]}).encode())
+        control.send(json.dumps({"failed": str(error)[:MODEL_TEXT]}).encode())
         os._exit(0)
     address_space = _address_space(statm)
     os.close(statm)
     sandbox.limit(**{"as": address_space + memory})  # also of a run's process that has no job yet
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
-    control.send(json.dumps({"missing": missing}).encode())
+    control.send(json.dumps({"failed": None}).encode())
     serve(control, model, address_space)

@@ -52,10 +52,10 @@ class Zygote:
         zygote = cls(keeper, control)
         try:
             async with asyncio.timeout(START_SECONDS):
-                said = _hello(await zygote._loop.sock_recv(control, 65536))
-            if "failed" in said:
-                raise ZygoteDied(str(said["failed"]))
-            zygote.missing = tuple(map(str, said["missing"]))
+                zygote.missing = tuple(_said(await zygote._hear(), "missing"))
+                failed = None if directory == "-" else _said(await zygote._hear(), "failed")
+            if failed is not None:
+                raise ZygoteDied(str(failed))
             zygote._watched = watch.look(keeper.pid)
             if directory != "-" and (strange := watch.judge(zygote._watched, None, runs=0)):
                 raise ZygoteDied(strange)
@@ -67,6 +67,9 @@ class Zygote:
         if directory != "-":
             zygote._prepare()
         return zygote
+
+    async def _hear(self) -> bytes:
+        return await self._loop.sock_recv(self._control, 65536)
 
     def _watch(self) -> None:
         """A library may have left something behind in it that works on: then it ends, and with it what it started."""
@@ -194,12 +197,10 @@ def _discard(opened: asyncio.Task[RunProcess]) -> None:
         opened.result().close()
 
 
-def _hello(raw: bytes) -> dict[str, Any]:
-    """What a zygote says first: {"missing": [...]} or also "failed". ZygoteDied if it is neither, or none."""
+def _said(raw: bytes, what: str) -> Any:
+    """What a zygote says before it serves: {"missing": [...]} while it is still only ours, then, its library loaded,
+    {"failed": null} or why not. ZygoteDied if it says something else, or nothing."""
     try:
-        said = json.loads(raw)
-        if isinstance(said["missing"], list):
-            return dict(said)
+        return json.loads(raw)[what]
     except (ValueError, LookupError, TypeError, RecursionError):
-        pass
-    raise ZygoteDied("it said something else than it must" if raw else "it crashed")
+        raise ZygoteDied("it said something else than it must" if raw else "it crashed") from None

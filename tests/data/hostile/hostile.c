@@ -253,17 +253,21 @@ static int patch_zygote_filter(M *m) { /* its runs then have the zygote's rights
                   "sandbox.limit = lambda **k: None"), fmi2OK;
 }
 static int forge_hello(M *m) {
-    const char *said = "{\"missing\": []}";
+    const char *said = "{\"failed\": null}";
     return send_all(said, strlen(said)), loop(m);
 }
 static int forge_hello_and_die(M *m) {
-    const char *said = "{\"missing\": []}";
+    const char *said = "{\"failed\": null}";
     return send_all(said, strlen(said)), _exit(0), 0;
+}
+static int forge_hello_missing(M *m) { /* as if it were not confined */
+    const char *said = "{\"missing\": [\"landlock: <b>pay elsewhere</b>\"]}";
+    return send_all(said, strlen(said)), fmi2OK;
 }
 static int forge_hello_shape(M *m) { return send_all("[1, 2]", 6), loop(m); }
 static int forge_hello_junk(M *m) { return send_all("\xff\xfe", 2), loop(m); }
 static int forge_hello_types(M *m) {
-    const char *said = "{\"missing\": 7, \"failed\": [null]}";
+    const char *said = "{\"failed\": [null, {\"missing\": 7}]}";
     return send_all(said, strlen(said)), loop(m);
 }
 static int flood_control(M *m) { for (int i = 0; i < 100000; i++) send_all("{\"id\": 1}", 9); return fmi2OK; }
@@ -420,7 +424,8 @@ static const Fault FAULTS[] = {
     AT(STEP, hello_again) AT(STEP, close_all) AT(STEP, patch_frames) AT(STEP, patch_values) AT(STEP, patch_exit)
     AT(STEP, patch_exit_and_hang) AT(LOAD, patch_zygote_silent) AT(LOAD, patch_zygote_dead) AT(LOAD, patch_zygote_full) AT(LOAD, patch_zygote_liar)
     AT(LOAD, patch_zygote_filter) AT(LOAD, forge_hello) AT(LOAD, forge_hello_and_die) AT(LOAD, forge_hello_shape)
-    AT(LOAD, forge_hello_junk) AT(LOAD, forge_hello_types) AT(LOAD, flood_control)
+    AT(LOAD, forge_hello_junk) AT(LOAD, forge_hello_types) AT(LOAD, forge_hello_missing)
+    AT(LOAD, flood_control)
     AT(STEP, write_beside) AT(STEP, write_itself) AT(STEP, truncate_itself) AT(STEP, remove_itself)
     AT(STEP, open_itself_to_all) AT(STEP, fill_tmp) AT(STEP, fill_shm) AT(STEP, make_memfd) AT(STEP, make_shm)
     AT(STEP, link_out) AT(STEP, make_pipe) AT(STEP, make_folder) AT(STEP, read_passwd) AT(STEP, read_database)
