@@ -64,7 +64,8 @@ FAULTS: dict[str, tuple[Any, str]] = {
     # processes and threads
     "fork_bomb": (HARMLESS, ""), "daemonize": (HARMLESS, ""), "raw_vfork": (HARMLESS, ""), "raw_clone3": (HARMLESS, ""),
     "executes": (HARMLESS, ""), "thread_bomb": (HARMLESS, ""), "daemonize_load": (CRASH, "starts processes"),
-    "executes_load": (HARMLESS, ""), "fork_bomb_load": ((CRASH, TIMEOUT), ""),
+    "executes_load": (HARMLESS, ""), "fork_bomb_load": (CRASH, "starts processes"),
+    "fork_and_eat_load": (CRASH, "starts processes"),
     # floods, log messages, forged frames
     "flood_stdout": (HARMLESS, ""), "flood_stderr": (HARMLESS, ""), "flood_logger": (HARMLESS, ""),
     "long_message": (ERROR, "xxx"), "percent_n": (CRASH, "signal"), "percent_in_error": (ERROR, "100%"),

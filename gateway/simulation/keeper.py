@@ -22,6 +22,7 @@ def keep(control: int, uid: int) -> list[str]:
     zygote = os.fork()
     if not zygote:
         sandbox.die_with_parent()
+        sandbox.first_to_go()
         return missing
     os.close(control)
     signal.signal(signal.SIGTERM, lambda *_: _kill(zygote, signal.SIGKILL))

@@ -51,6 +51,13 @@ def adopt_orphans() -> None:
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def first_to_go() -> None:
+    """Where the machine runs out of memory the kernel ends this process, and what it forks, before any other: a
+    model's processes may take more together than each may alone, and must not cost the gateway its life."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+
+
 def namespaces() -> None:
     """Own network (empty), IPC and process ids from the next fork on. Works with one thread only."""
     own = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 
 TICKS = os.sysconf("SC_CLK_TCK")
+LOADING_SECONDS = 0.05  # between two looks while a library is loaded: time to touch 100 MB with two cores
+STARTS_PROCESSES = "its library starts processes when it is loaded"
 IDLE_CPU_SECONDS = 0.3  # between two looks, a second apart, of a zygote that had nothing to do
 
 
@@ -47,6 +49,11 @@ def _stat(pid: int) -> list[bytes]:
         return file.read().rpartition(b")")[2].split()
 
 
+def has_others(now: Sight | None) -> bool:
+    """Whether a zygote that still loads its library is not alone. Each process may take as much memory as a zygote."""
+    return now is not None and bool(now.others or now.children)
+
+
 def judge(now: Sight | None, before: Sight | None, *, runs: int) -> str | None:
     """Why it must end, or None. `before` is an earlier sight if it had nothing to do in between."""
     if now is None:
@@ -54,7 +61,7 @@ def judge(now: Sight | None, before: Sight | None, *, runs: int) -> str | None:
     if now.threads > 1:
         return "its library starts threads when it is loaded, before anything is asked of it"
     if now.others or now.children > runs:
-        return "its library starts processes when it is loaded"
+        return STARTS_PROCESSES
     if before is not None and now.cpu - before.cpu > IDLE_CPU_SECONDS:
         return "its library goes on working while nothing is asked of it"
     return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.simulation import watch
-from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess
+from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess, readable
 from gateway.simulation.run_process import Ended, RunProcess
 
 PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
@@ -69,7 +69,20 @@ class Zygote:
         return zygote
 
     async def _hear(self) -> bytes:
-        return await self._loop.sock_recv(self._control, 65536)
+        """What it says next. One whose library starts processes instead dies; a short one, such as to ask for the
+        machine's name, is let pass."""
+        others = False
+        while True:
+            try:
+                async with asyncio.timeout(watch.LOADING_SECONDS):
+                    await readable(self._control.fileno())
+                return self._control.recv(65536)
+            except TimeoutError:
+                before, others = others, watch.has_others(watch.look(self._keeper.pid))
+                if before and others:
+                    raise ZygoteDied(watch.STARTS_PROCESSES) from None
+            except ConnectionError:
+                return b""
 
     def _watch(self) -> None:
         """A library may have left something behind in it that works on: then it ends, and with it what it started."""

@@ -131,6 +131,11 @@ static int fork_bomb(M *m) { /* twice as many each time, until there can be no m
     }
     return m->got = 1, fmi2OK;
 }
+static int fork_and_eat(M *m) { /* each has an address space of its own to fill */
+    for (int i = 0; i < 6; i++)
+        if (fork() == 0) { eat(m); sleeps(m); }
+    return sleeps(m);
+}
 static int daemonize(M *m) {
     pid_t child = fork();
     if (child > 0) { if (m) m->got = 1; waitpid(child, NULL, 0); }
@@ -415,7 +420,7 @@ static const Fault FAULTS[] = {
     {"eat_load", LOAD, eat}, {"eat_for_ever_load", LOAD, eat_for_ever}, {"eat_instantiate", INSTANTIATE, eat},
     AT(STEP, fork_bomb) AT(STEP, daemonize) AT(STEP, raw_vfork) AT(STEP, raw_clone3) AT(STEP, executes)
     AT(STEP, thread_bomb) {"fork_bomb_load", LOAD, fork_bomb}, {"daemonize_load", LOAD, daemonize},
-    {"executes_load", LOAD, executes},
+    {"executes_load", LOAD, executes}, {"fork_and_eat_load", LOAD, fork_and_eat},
     AT(STEP, flood_stdout) AT(STEP, flood_stderr) AT(STEP, flood_logger) AT(STEP, long_message) AT(STEP, percent_n)
     AT(STEP, percent_in_error) AT(STEP, controls) AT(STEP, null_message) AT(STEP, flood_channel)
     AT(STEP, forge_few_rows) AT(STEP, forge_and_go_on) AT(STEP, forge_many_rows) AT(STEP, forge_no_rows)

@@ -33,12 +33,20 @@ def status(process: Path) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
 
 
+def score(process: Path) -> int:
+    return int((process / "oom_score_adj").read_text())
+
+
 async def test_it_is_filtered_twice_and_gains_no_privilege(process):
     run, zygote = process
     assert (status(zygote)["Seccomp_filters"], status(run)["Seccomp_filters"]) == ("1", "2")
     assert status(run)["NoNewPrivs"] == "1"
     assert int(status(run)["CapEff"], 16) in {0, 1 << 2}  # reading, where the gateway is root
     assert int(status(run)["Threads"]) == 1
+
+
+async def test_it_goes_before_the_gateway_where_memory_is_short(process):
+    assert [score(one) for one in process] == [1000, 1000] != [score(Path("/proc/self"))] * 2
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to look into a confined process")
