@@ -81,6 +81,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "patch_exit_and_hang": (TIMEOUT, "did not end"), "patch_zygote_silent": (TIMEOUT, ""),
     "patch_zygote_dead": (CRASH, ""), "patch_zygote_liar": (CRASH, "took the process"),
     "patch_zygote_full": (NoProcess, "could not fork"), "patch_zygote_filter": (HARMLESS, ""),
+    "patch_zygote_flood": (CRASH, ""),
     # forged words of the zygote
     "forge_hello": (TIMEOUT, ""), "forge_hello_and_die": (CRASH, ""), "forge_hello_shape": (CRASH, "loaded"),
     "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"),
@@ -112,7 +113,7 @@ LOADING += ["flood_control"]
 # The parameter comes too late for these.
 OWN = LOADING + [name for name in FAULTS if name.endswith(("_instantiate", "_setup"))]
 # Those that something has to wait for; together, so that all wait at once.
-SLOW = [name for name, (kind, _) in FAULTS.items() if kind is TIMEOUT] + ["patch_zygote_liar"]
+SLOW = [name for name, (kind, _) in FAULTS.items() if kind is TIMEOUT]
 BOMBS = ["fork_bomb_load"]  # alone: without namespaces others of the same user would find no place
 
 DESCRIPTION = """<?xml version="1.0" encoding="UTF-8"?>

@@ -143,9 +143,10 @@ def serve(control: Any, model: Loaded, address_space: int) -> NoReturn:
         if woken in ready:
             os.read(woken, 4096)
             for pid, status, usage in _ended():
-                cpu = usage.ru_utime + usage.ru_stime
-                ended = {"id": running.pop(pid, None), "status": status, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
-                control.send(json.dumps(ended).encode())
+                if (run_id := running.pop(pid, None)) is not None:
+                    cpu = usage.ru_utime + usage.ru_stime
+                    ended = {"id": run_id, "status": status, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
+                    control.send(json.dumps(ended).encode())
         if control.fileno() in ready:
             message, streams, *_ = socket.recv_fds(control, 4096, 2)
             if not message:

@@ -167,12 +167,12 @@ class Zygote:
                 message = b""
             try:
                 said = json.loads(message)
-                future = self._ended.pop(said.pop("id"), None)
+                future = self._ended.pop(said.pop("id"))  # there until it is reported, also of a run that was given up
                 ended = Ended.from_json(said)
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
-                self.lose()  # it ended, or a constructor took it over
+                self.lose()  # it ended, or a constructor took it over: a flood of reports ends at the first false one
                 return
-            if future is not None and not future.done():
+            if not future.done():
                 future.set_result(ended)
                 self._loop.call_later(PREPARE_SECONDS, self._prepare)
 
