@@ -25,7 +25,7 @@ import fmpy
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import description, intake, run_process, sandbox, seccomp, zygotes
-from gateway.simulation.forkservers import NoProcess
+from gateway.simulation.forkservers import START_SECONDS, NoProcess
 from gateway.simulation.library import trial
 from gateway.simulation.runner import Outcome, Runner
 
@@ -188,11 +188,12 @@ async def prepared(runner: Runner) -> None:
 class Corpus:
     """Runs faults, and finds whatever of them is not as it must be."""
 
-    def __init__(self, folder: Path, *, parallel: int, timeout: float) -> None:
+    def __init__(self, folder: Path, *, parallel: int, timeout: float, loading: float = START_SECONDS) -> None:
         self.folder, self.models = folder, folder / "models"
         self.models.mkdir(parents=True, exist_ok=True)
         (folder / "secret").write_text("sk_live")
-        self.runner = Runner(parallel=parallel, queued=400, timeout_seconds=timeout, memory_mb=256)
+        limits = {"timeout_seconds": timeout, "loading_seconds": loading}
+        self.runner = Runner(parallel=parallel, queued=400, memory_mb=256, **limits)
         self.wrong: dict[str, str] = {}
 
     def plan(self, name: str, fault: str = "") -> tuple[RunPlan, Path]:
@@ -288,12 +289,13 @@ class Corpus:
 async def survey(folder: Path, *, together: int = 8) -> dict[str, str]:
     """What is wrong, by fault: each as an FMU of its own, so many at once."""
     wrong = {}
-    patience = zygotes.START_SECONDS, run_process.REPORT_SECONDS
+    patience = run_process.REPORT_SECONDS
     for slow in (False, True):
-        corpus = Corpus(folder / f"{slow}", parallel=together, timeout=1.0 if slow else 30.0)
+        limits = {"timeout": 1.0, "loading": 3.0} if slow else {"timeout": 30.0}
+        corpus = Corpus(folder / f"{slow}", parallel=together, **limits)
         await corpus.begin()
         if slow:
-            zygotes.START_SECONDS, run_process.REPORT_SECONDS = 3.0, 2.0
+            run_process.REPORT_SECONDS = 2.0
         try:
             names = [name for name in FAULTS if (name in SLOW) is slow and name not in BOMBS]
             batches = [names[i : i + together] for i in range(0, len(names), together)]
@@ -301,7 +303,7 @@ async def survey(folder: Path, *, together: int = 8) -> dict[str, str]:
                 await asyncio.gather(*(corpus.fault(name, own=True) for name in batch))
                 await corpus.after(batch)
         finally:
-            zygotes.START_SECONDS, run_process.REPORT_SECONDS = patience
+            run_process.REPORT_SECONDS = patience
             await corpus.close()
         wrong |= corpus.wrong
     return wrong

@@ -20,7 +20,7 @@ from gateway.domain.requests import Limits
 from gateway.domain.runs import RunPlan
 from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
 from gateway.simulation import frame
-from gateway.simulation.forkservers import Forkserver, NoProcess
+from gateway.simulation.forkservers import START_SECONDS, Forkserver, NoProcess
 from gateway.simulation.job import Job, job
 from gateway.simulation.places import Place, Places
 from gateway.simulation.results import Result
@@ -62,6 +62,7 @@ class Runner:
         timeout_seconds: float,
         memory_mb: int,
         max_values: int = Limits().values,
+        loading_seconds: float = START_SECONDS,
         forkserver: Forkserver | None = None,
     ) -> None:
         self.parallel = parallel
@@ -69,7 +70,7 @@ class Runner:
         self._owns_forkserver = forkserver is None
         self.missing: tuple[str, ...] = ("not probed yet",)
         self._places = Places(parallel, queued)
-        self._timeout = timeout_seconds
+        self._timeout, self._loading = timeout_seconds, loading_seconds
         self._memory = memory_mb << 20
         self._max_values = max_values
         self._most_zygotes = max(ZYGOTES, parallel)
@@ -80,7 +81,7 @@ class Runner:
     async def start(self) -> None:
         """Probe what confinement this machine gives; see `level` and `missing`."""
         try:
-            probe = await Zygote.start(self.forkserver, "-", "probe", self._memory)
+            probe = await Zygote.start(self.forkserver, "-", "probe", self._memory, self._loading)
             await probe.close()
             self.missing = probe.missing
         except (ZygoteDied, NoProcess, TimeoutError) as error:
@@ -220,7 +221,8 @@ class Runner:
             if task is not None:
                 self._retire(self._zygotes.pop(key))
             self._make_room()
-            task = asyncio.create_task(Zygote.start(self.forkserver, str(directory), key[1], self._memory))
+            start = Zygote.start(self.forkserver, str(directory), key[1], self._memory, self._loading)
+            task = asyncio.create_task(start)
             self._zygotes[key] = task
         self._zygotes.move_to_end(key)
         zygote = await asyncio.shield(task)

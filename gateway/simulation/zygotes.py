@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.simulation import watch
-from gateway.simulation.forkservers import START_SECONDS, Forkserver, Keeper, NoProcess, readable
+from gateway.simulation.forkservers import Forkserver, Keeper, NoProcess, readable
 from gateway.simulation.run_process import Ended, RunProcess
 
 PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
@@ -45,13 +45,16 @@ class Zygote:
         self.alive = True
 
     @classmethod
-    async def start(cls, forkserver: Forkserver, directory: str, kind: str, memory_bytes: int) -> "Zygote":
+    async def start(
+        cls, forkserver: Forkserver, directory: str, kind: str, memory_bytes: int, seconds: float
+    ) -> "Zygote":
         """Ready to run. ZygoteDied if the FMU cannot be loaded, NoProcess if that cannot begin, TimeoutError if it does
-        not end. Directory "-" only probes the confinement. `memory_bytes` is what loading may add, and each run."""
+        not end within `seconds`. Directory "-" only probes the confinement. `memory_bytes` is what loading may add, and
+        each run."""
         keeper, control = await forkserver.fork("zygote", directory, kind, memory_bytes)
         zygote = cls(keeper, control)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 zygote.missing = tuple(_said(await zygote._hear(), "missing"))
                 failed = None if directory == "-" else _said(await zygote._hear(), "failed")
             if failed is not None:

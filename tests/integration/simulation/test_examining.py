@@ -1,14 +1,22 @@
 """Examining an upload: alike for whoever the gateway runs as."""
 
+import asyncio
 import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
+from bad_uploads import described as ball
 from simulation_bench import FILES, ROOT
 from uploading import described, fmu
+
+from gateway.simulation import forkservers, intake, uploads, validator
+from gateway.simulation.intake import Refused
+from gateway.simulation.runner import Runner
+from gateway.simulation.uploads import Uploads
 
 SCRIPT = """
 import asyncio, json, pathlib, shutil, sys
@@ -65,3 +73,27 @@ def test_an_upload_is_examined_alike_for_every_user(user: tuple[str, dict[str, A
     assert said["level"] == "full"
     assert said["said"] == {"ball": "taken", "crash": "trial_crashed", "color": "taken"}
     assert said["kept"] == [name.ljust(64, "0") for name in ("ball", "color")]
+
+
+async def test_a_library_that_does_not_load_holds_up_other_uploads_for_less_time_than_a_buyers_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LOADING_SECONDS", 0.5)
+    runner, examined = Runner(parallel=1, queued=8, timeout_seconds=60, memory_mb=256), Uploads(tmp_path / "u", 256)
+    examined.open()
+    file = hostile.write_fmu(examined.incoming("loop"), "loop_load")
+    try:
+        with runner.reserve(paid=False) as place, pytest.raises(Refused, match="Loading"):
+            async with asyncio.timeout(forkservers.START_SECONDS / 2):
+                await examined.examine(file, "0" * 64, runner.forkserver, place)
+    finally:
+        await runner.close()
+
+
+@pytest.mark.parametrize(("count", "told"), [(5, True), (600, False)])
+def test_very_many_names_are_not_parsed_since_that_takes_seconds(tmp_path: Path, count: int, told: bool) -> None:
+    names = "".join(f'<Float64 name="a{i}" valueReference="{200 + i}"/>' for i in range(count))
+    wrong = f'{names}<Float64 name="motor..{"x" * count}" valueReference="99"/></ModelVariables>'
+    (tmp_path / "x.fmu").write_bytes(ball("</ModelVariables>", wrong))
+    intake.unpack(tmp_path / "x.fmu", tmp_path / "x")
+    assert any("motor.." in problem for problem in validator.problems(str(tmp_path / "x"))) is told
