@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
+from gateway.domain.times import LEAST_STEP, row_count, same
 from gateway.domain.units import UNIT_LENGTH
 from gateway.domain.values import all_in_unit, scalar
 from gateway.errors import InvalidRequest
@@ -129,7 +130,7 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     start = default.start_time if body.start_time is None else float(body.start_time)
     stop = default.stop_time if body.stop_time is None else float(body.stop_time)
     step = default.step if body.step is None else float(body.step)
-    _check_times(start, stop, step)
+    _check_times(start, stop, step, model.kinds[0])
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
     more = {kpi.variable for kpi in kpis}.difference(outputs) if kpis else ()  # each a scalar, so one column
@@ -160,19 +161,17 @@ def takes_long(body: SimulateBody, model: Model) -> bool:
     return False
 
 
-def row_count(start: float, stop: float, step: float) -> float:
-    """Rows at start + i·step with the last at stop; infinite where that overflows."""
-    steps = (stop - start) / step
-    return math.ceil(steps * (1 - 1e-12)) + 1 if steps < 1e15 else math.inf
-
-
-def _check_times(start: float, stop: float, step: float) -> None:
+def _check_times(start: float, stop: float, step: float, kind: str) -> None:
     if stop <= start:
         raise InvalidRequest(f"stop_time ({stop:g}) must be after start_time ({start:g}).", field="stop_time")
     if step <= 0:
         raise InvalidRequest("step must be positive: it is the interval of the result rows in seconds.", field="step")
-    if start + step == start or stop - step == stop:
-        raise InvalidRequest(f"step ({step:g}) is too small to be told apart at these times.", field="step")
+    least = LEAST_STEP[kind] * max(abs(start), abs(stop))
+    if step < least:
+        detail = f"step ({step:g}) is too small to be told apart at these times; it must be at least {least:.2g}."
+        raise InvalidRequest(detail, field="step")
+    if stop - start <= same(start, stop, step):
+        raise InvalidRequest(f"From {start:g} to {stop:g} s is no time beside the step, {step:g} s.", field="stop_time")
 
 
 def _check_size(start: float, stop: float, step: float, recorded: int, limits: Limits) -> None:

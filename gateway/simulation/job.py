@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.domain.models import Model, Variable
-from gateway.domain.requests import row_count
 from gateway.domain.runs import RunPlan
+from gateway.domain.times import row_count
 from gateway.simulation.results import Result
 
 # A model may add rows at events (FMI model exchange, discrete inputs): as many as there are regular ones, and these as

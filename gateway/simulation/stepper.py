@@ -16,6 +16,7 @@ import numpy as np
 from fmpy.simulation import apply_start_values, settable_in_initialization_mode, settable_in_instantiated
 from numpy.typing import NDArray
 
+from gateway.domain.times import same
 from gateway.simulation import loops
 from gateway.simulation.loops import OK, WARNING, End, Loop, Port, Why
 
@@ -24,7 +25,6 @@ Times = NDArray[np.float64]
 
 DISCARD = 2  # fmi2Status
 FMI2_LAST_SUCCESSFUL_TIME, FMI2_TERMINATED = 2, 3
-SAME = 1e-9  # relative; nearer than this, two times are one (math.isclose, as FMPy uses it)
 TOOK = 1e-6  # relative; a model may have converted the unit of a start value to and fro
 
 # FMPy's type → the name in the getter and the setter, and the type of its values there.
@@ -50,7 +50,7 @@ def communication_times(job: Job, description: Any) -> Times:
     """Where rows stand: the regular times and, if the model takes steps of any size, the changes of discrete inputs."""
     times = regular_times(job)
     if not description.coSimulation.canHandleVariableCommunicationStepSize:
-        if not math.isclose(times[-1] - times[-2], job["step"], rel_tol=1e-6):
+        if abs(times[-1] - times[-2] - job["step"]) > 1e-6 * job["step"] + nearness(job):
             detail = "This model takes steps of equal size only: choose a step that divides the time span evenly."
             raise Failed(detail)
         return times
@@ -59,8 +59,13 @@ def communication_times(job: Job, description: Any) -> Times:
     changes = {t for s in held for t, u, before in zip(s["t"][1:], s["u"][1:], s["u"], strict=False) if u != before}
     inside = np.array(sorted(t for t in changes if times[0] < t < times[-1]))
     after = np.searchsorted(times, inside)
-    near = np.minimum(np.abs(times[after] - inside), np.abs(inside - times[after - 1])) <= SAME * np.abs(inside)
+    near = np.minimum(times[after] - inside, inside - times[after - 1]) <= nearness(job)
     return np.sort(np.concatenate([times, inside[~near]]))
+
+
+def nearness(job: Job) -> float:
+    """Nearer than so many seconds, two times are one."""
+    return same(job["start_time"], job["stop_time"], job["step"])
 
 
 def is_continuous(variable: Any) -> bool:
@@ -68,11 +73,12 @@ def is_continuous(variable: Any) -> bool:
     return real
 
 
-def sample(signal: Job, times: Times, *, linear: bool) -> Times:
-    """The signal at each time: linear between its points, or held; held outside them. FMPy's formula, bit for bit."""
+def sample(signal: Job, times: Times, *, linear: bool, near: float) -> Times:
+    """The signal at each time: linear between its points, or held; held outside them. FMPy's formula, bit for bit. One
+    that is held takes its new value where that is due within `near` seconds."""
     t, u = np.asarray(signal["t"], float), np.asarray(signal["u"], float)
     if not linear or len(t) == 1:
-        latest = np.searchsorted(t, times + SAME * np.abs(times), side="right") - 1
+        latest = np.searchsorted(t, times + near, side="right") - 1
         return np.asarray(u[np.maximum(latest, 0)])
     right = np.clip(np.searchsorted(t, times), 1, len(t) - 1)
     weight = (t[right] - times) / (t[right] - t[right - 1])
@@ -136,7 +142,9 @@ class Stepper:
         for kind, group in self._by_kind(self.variables[name] for name in signals).items():
             port = self._port("Set", kind, group)
             for column, variable in enumerate(group):
-                port.buffer[:, column] = sample(signals[variable.name], self.times, linear=is_continuous(variable))
+                linear = is_continuous(variable)
+                values = sample(signals[variable.name], self.times, linear=linear, near=nearness(self.job))
+                port.buffer[:, column] = values
             ports.append(port)
         return ports
 

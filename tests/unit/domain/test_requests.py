@@ -1,6 +1,7 @@
 """What POST /simulate takes: every fault of every field is found before a price is named, and nothing else breaks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.domain.models import Model
 from gateway.domain.requests import Limits, SimulateBody, parse, plan_run
 from gateway.domain.runs import RunPlan
+from gateway.domain.times import row_count
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.settings import SHIPPED_MODELS
 from gateway.simulation import description, intake
@@ -104,10 +106,25 @@ def test_a_start_value_that_does_not_fit_is_named(
         ({"step": 0}, "step"), ({"step": -0.1}, "step"), ({"step": 1e-20}, "step"), ({"step": 1e-9}, "step"),
         ({"start_time": 1e17, "stop_time": 1e17 + 1000, "step": 1.0}, "step"),
         ({"start_time": -1e308, "stop_time": 1e308, "step": 1e300}, "step"),
+        ({"start_time": 1.7e9, "stop_time": 1.7e9 + 1, "step": 1e-3}, "step"), ({"stop_time": 1e-10}, "stop_time"),
     ],
 )  # fmt: skip
 def test_times_that_make_no_rows_are_named(types: Model, body: Any, field: str) -> None:
     assert fault(types, **body)[0] == field
+
+
+def test_model_exchange_takes_no_step_in_which_an_event_could_not_be_found(types: Model) -> None:
+    late = {"start_time": 1.7e9, "stop_time": 1.7e9 + 1, "step": 0.01}
+    assert plan(types, **late)
+    assert fault(replace(types, kinds=("model_exchange",)), **late)[0] == "step"
+    assert plan(replace(types, kinds=("model_exchange",)), **late | {"step": 0.02})
+
+
+@pytest.mark.parametrize("start", [0.0, 4e7, 1.7e9])
+@pytest.mark.parametrize("steps", [1, 3, 20, 1000])
+def test_a_stop_time_that_is_rounded_adds_no_row(start: float, steps: int) -> None:
+    assert row_count(start, start + steps * 0.01, 0.01) == steps + 1
+    assert row_count(start, start + steps * 0.01 + 0.005, 0.01) == steps + 2
 
 
 def test_as_many_rows_are_sold_as_the_limit_says_and_not_one_more(types: Model) -> None:

@@ -36,7 +36,7 @@ def test_a_continuous_signal_is_interpolated_bit_for_bit_as_fmpy_does(t, data):
     times = np.array(data.draw(st.lists(st.sampled_from([*t, -500.0, 500.0, 0.1, 1 / 3]), min_size=1, max_size=20)))
     table = np.array([u])
     expected = [Input.interpolate(x, np.array(t), table, after_event=True)[0][0] for x in times]
-    assert sample({"t": t, "u": u}, times, linear=True).tobytes() == np.array(expected).tobytes()
+    assert sample({"t": t, "u": u}, times, linear=True, near=1e-9).tobytes() == np.array(expected).tobytes()
 
 
 @given(RISING, st.data())
@@ -44,11 +44,12 @@ def test_a_discrete_signal_is_held_as_fmpy_does(t, data):
     u = data.draw(st.lists(st.integers(-5, 5), min_size=len(t), max_size=len(t)))
     times = np.array(data.draw(st.lists(st.sampled_from([*t[1:], -500.0, 500.0, 0.1]), min_size=1, max_size=20)))
     expected = [Input.interpolate(x, np.array(t), np.array([u]), discrete=True, after_event=True)[0][0] for x in times]
-    assert sample({"t": t, "u": u}, times, linear=False).tolist() == expected
+    assert sample({"t": t, "u": u}, times, linear=False, near=1e-9).tolist() == expected
 
 
 def test_a_signal_of_one_point_is_constant():
-    assert sample({"t": [5.0], "u": [2.0]}, np.array([0.0, 5.0, 9.0]), linear=True).tolist() == [2.0, 2.0, 2.0]
+    found = sample({"t": [5.0], "u": [2.0]}, np.array([0.0, 5.0, 9.0]), linear=True, near=1e-9)
+    assert found.tolist() == [2.0, 2.0, 2.0]
 
 
 SWITCH = {"name": "u", "t": [0.0, 0.25, 0.3, 0.5], "u": [0, 1, 1, 0]}
@@ -57,6 +58,18 @@ SWITCH = {"name": "u", "t": [0.0, 0.25, 0.3, 0.5], "u": [0, 1, 1, 0]}
 def test_a_discrete_input_that_changes_within_a_step_gets_a_row_there():
     times = communication_times(job(0.0, 1.0, 0.5, 3, [SWITCH]), description(True, "discrete"))
     assert times.tolist() == [0.0, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("start", [4e7, 1.7e9])
+def test_what_is_one_time_depends_on_the_step_not_on_how_late_it_is(start):
+    late = {**SWITCH, "t": [start + t for t in SWITCH["t"]]}
+    times = communication_times(job(start, start + 1.0, 0.5, 3, [late]), description(True, "discrete"))
+    assert times.tolist() == [start, start + 0.25, start + 0.5, start + 1.0]
+    assert sample(late, times, linear=False, near=1e-6).tolist() == [0, 1, 0, 0]
+
+
+def test_steps_that_differ_by_the_rounding_of_a_late_time_are_of_equal_size():
+    assert len(communication_times(job(1.7e9, 1.7e9 + 0.3, 0.1, 4), description(False))) == 4
 
 
 def test_a_continuous_input_adds_no_row():
