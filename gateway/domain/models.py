@@ -37,6 +37,11 @@ class Variable:
         )
 
     @property
+    def held(self) -> bool:
+        """Whether a signal of it keeps each value until the next one; continuous ones are linear in between."""
+        return not (self.type.startswith("Float") and self.variability == "continuous")
+
+    @property
     def recordable(self) -> bool:
         """Whether it can be a column of the result: FMPy records neither strings, binaries nor clocks."""
         return self.type not in {"String", "Binary", "Clock"} and self.causality != "independent"

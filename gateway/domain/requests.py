@@ -134,14 +134,19 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
     more = {kpi.variable for kpi in kpis}.difference(outputs) if kpis else ()  # each a scalar, so one column
-    _check_size(start, stop, step, model.column_count(outputs) + len(more), limits)
+    columns = 1 + model.column_count(outputs) + len(more)
+    rows = row_count(start, stop, step)
+    _check_size(rows, 0, columns, limits)
+    signals = _signals(body.input_signals, model) if body.input_signals else ()
+    if signals:
+        _check_size(rows, _added_rows(signals, model, start, stop), columns, limits)
     return RunPlan(
         model=model,
         start_time=start,
         stop_time=stop,
         step=step,
         start_values={n: _start_value(n, v, model) for n, v in body.start_values.items()} if body.start_values else {},
-        input_signals=_signals(body.input_signals, model) if body.input_signals else (),
+        input_signals=signals,
         outputs=outputs,
         kpis=kpis,
     )
@@ -174,13 +179,27 @@ def _check_times(start: float, stop: float, step: float, kind: str) -> None:
         raise InvalidRequest(f"From {start:g} to {stop:g} s is no time beside the step, {step:g} s.", field="stop_time")
 
 
-def _check_size(start: float, stop: float, step: float, recorded: int, limits: Limits) -> None:
-    rows = row_count(start, stop, step)
+def _added_rows(signals: tuple[InputSignal, ...], model: Model, start: float, stop: float) -> int:
+    """At most so many where inputs that are held change: one each, in model exchange one before it and one after."""
+    changes = {
+        t
+        for signal in signals
+        if model.variables[signal.name].held
+        for t, u, before in zip(signal.t[1:], signal.u[1:], signal.u, strict=False)
+        if u != before and start < t < stop
+    }
+    return len(changes) * (2 if model.kinds[0] == "model_exchange" else 1)
+
+
+def _check_size(regular: float, added: int, columns: int, limits: Limits) -> None:
+    rows = regular + added
+    changes = f", {added} of them where an input changes" if added else ""
     if rows > limits.rows:
-        raise InvalidRequest(f"That would be {rows:.0f} rows; at most {limits.rows} are sold.", field="step")
-    if rows * (recorded + 1) > limits.values:
-        detail = f"{rows:.0f} rows of {recorded + 1} columns are more than {limits.values} values."
-        raise InvalidRequest(detail, field="outputs" if recorded > 1 else "step")
+        detail = f"That would be {rows:.0f} rows{changes}; at most {limits.rows} are sold."
+        raise InvalidRequest(detail, field="input_signals" if added else "step")
+    if rows * columns > limits.values:
+        detail = f"{rows:.0f} rows{changes} of {columns} columns are more than {limits.values} values."
+        raise InvalidRequest(detail, field="input_signals" if added else "outputs" if columns > 2 else "step")
 
 
 def _variable(name: str, field: str, model: Model, names: Iterable[str]) -> Variable:

@@ -14,8 +14,9 @@ from gateway.domain.runs import RunPlan
 from gateway.domain.times import row_count
 from gateway.simulation.results import Result
 
-# A model may add rows at events (FMI model exchange, discrete inputs): as many as there are regular ones, and these as
-# far as the result stays one that could be asked for. With 3,000 columns these alone would be 240 MB.
+# A model may add rows at events: as many as there are regular ones, and these as far as the result stays one that could
+# be asked for (with 3,000 columns these alone would be 240 MB). Where the request has inputs change there are two more
+# each, which requests.py counts among the rows that are sold.
 EVENT_ROWS = 10_000
 
 
@@ -46,8 +47,10 @@ def job(plan: RunPlan, *, memory_bytes: int, cpu_seconds: int, max_values: int) 
     model = plan.model
     recorded = [model.variables[n] for n in dict.fromkeys((*plan.outputs, *(kpi.variable for kpi in plan.kpis)))]
     rows = int(row_count(plan.start_time, plan.stop_time, plan.step))
+    changes = sum(len(s.t) for s in plan.input_signals if model.variables[s.name].held)
+    most_regular = 2 * (rows + changes)
     columns = ("time", *(name for v in recorded for name in column_names(v)))
-    most_rows = min(2 * rows + EVENT_ROWS, max(2 * rows, max_values // len(columns)))
+    most_rows = min(most_regular + EVENT_ROWS, max(most_regular, max_values // len(columns)))
     dtypes = ("<f8", *(dtype(model, v) for v in recorded for _ in range(math.prod(v.dimensions))))
     told = {
         "start_time": plan.start_time,

@@ -68,3 +68,12 @@ async def test_parameters_and_start_values_of_states_take_in_every_kind(bench, n
     outcome = await bench.run(name, kind, start_values={"area": 7.0, "on": False if name == "Driven3" else 0.0})
     assert column(outcome, "area")[0] == 7.0
     assert column(outcome, "count")[-1] == 0.0
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("co_simulation", 12_000), ("model_exchange", 6_000)])
+async def test_an_input_may_change_more_often_than_a_model_may_have_events(bench, kind, changes):
+    times = tuple(i / (changes + 1) for i in range(changes + 1))
+    often = InputSignal("k", times, tuple(float(i % 2) for i in range(changes + 1)))
+    outcome = await bench.run("Driven", kind, input_signals=(often,))
+    assert column(outcome, "count")[-1] == pytest.approx(changes / 2 / (changes + 1), rel=1e-3)
+    assert outcome.result.rows > 12_000

@@ -59,6 +59,8 @@ def test_enumerations_are_told_as_numbers_and_arrays_as_lists():
 def test_the_rows_and_their_bound_are_told():
     told = made(input_signals=(InputSignal("x", (0.0, 1.0), (1.0, 2.0)),)).told
     assert (told["rows"], told["most_rows"]) == (5, 10 + EVENT_ROWS)
+    held = made(input_signals=(InputSignal("on", (0.0, 0.3, 0.4), (1.0, 0.0, 1.0)),))
+    assert held.most_rows == 10 + 2 * 3 + EVENT_ROWS
     assert told["signals"] == [{"name": "x", "t": (0.0, 1.0), "u": (1.0, 2.0)}]
 
 
