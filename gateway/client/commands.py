@@ -14,6 +14,7 @@ from gateway.client.errors import GatewayClientError, PaymentRequired, Problem, 
 from gateway.client.gateway import DEFAULT_URL, Gateway
 from gateway.client.options import (
     Csv,
+    FmiType,
     Input,
     Json,
     Kpis,
@@ -27,10 +28,12 @@ from gateway.client.options import (
     Quote,
     ReadToken,
     Set,
+    Solver,
     Start,
     Step,
     Stop,
     Token,
+    Tolerance,
     Wait,
     checked,
 )
@@ -81,6 +84,9 @@ def run(
     input_: Input = None,
     output: Outputs = None,
     kpi: Kpis = None,
+    fmi_type: FmiType = None,
+    solver: Solver = None,
+    tolerance: Tolerance = None,
     quote: Quote = False,
     payment_token: Token = None,
     pay: Pay = False,
@@ -103,6 +109,9 @@ def run(
         input_signals=checked(typed.input_file, input_, "--input") if input_ else None,
         outputs=typed.names(output or []),
         kpis=typed.names(kpi or []),
+        fmi_type=fmi_type,
+        solver=solver,
+        tolerance=checked(typed.finite, tolerance, "--tolerance"),
         max_price=checked(typed.price, max_price, "--max-price") if max_price else None,
     )
     seconds = checked(typed.duration, wait, "--wait")

@@ -27,6 +27,11 @@ Kpis = Annotated[
     list[str] | None,
     typer.Option("--kpi", metavar="H:MAX,…", help="Of min, max, mean, rms, final, integral, time_of_max."),
 ]
+FmiType = Annotated[
+    str | None, typer.Option("--fmi-type", metavar="T", help="co_simulation or model_exchange, of a model with both.")
+]
+Solver = Annotated[str | None, typer.Option("--solver", metavar="S", help="CVode or Euler, for model exchange.")]
+Tolerance = Annotated[float | None, typer.Option("--tolerance", metavar="R", help="Of the solver, relative, as 1e-6.")]
 Quote = Annotated[bool, typer.Option("--quote", help="Print the offer and stop; nothing is created.")]
 Pay = Annotated[bool, typer.Option("--pay", help="Open the checkout, wait for the payment, then run.")]
 MaxPrice = Annotated[

@@ -16,7 +16,9 @@ class RunRequest:
 
     Times in seconds. `step` is the interval of the result rows. `input_signals` is a list of
     {"name", "t": [s…], "u": [value…], "unit"?}; `kpis` are "<variable>:<min|max|mean|rms|final|integral|time_of_max>".
-    `max_price` is a decimal string in the price's currency: above it nothing is created.
+    `fmi_type` is "co_simulation" or "model_exchange", `solver` "CVode" or "Euler" (for model exchange, and without
+    `fmi_type` it asks for that), `tolerance` a relative one. `max_price` is a decimal string in the price's
+    currency: above it nothing is created.
     """
 
     fmu_id: str
@@ -27,6 +29,9 @@ class RunRequest:
     input_signals: Sequence[Mapping[str, Any]] | None = None
     outputs: Sequence[str] | None = None
     kpis: Sequence[str] | None = None
+    fmi_type: str | None = None
+    solver: str | None = None
+    tolerance: float | None = None
     max_price: str | None = None
 
     def as_json(self) -> dict[str, Any]:

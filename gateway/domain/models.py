@@ -66,7 +66,7 @@ class Model:
     name: str
     description: str
     fmi_version: str  # "2.0" or "3.0"
-    kinds: tuple[str, ...]  # of "co_simulation", "model_exchange"; the first is used
+    kinds: tuple[str, ...]  # of "co_simulation", "model_exchange"; the first where a request leaves it open
     experiment: Experiment
     variables: Mapping[str, Variable]
     account_id: str | None = None

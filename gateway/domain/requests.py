@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from gateway.domain import solvers
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
 from gateway.domain.times import LEAST_STEP, row_count, same
@@ -51,6 +52,9 @@ class SimulateBody(Body):
     input_signals: Annotated[list[SignalBody], Field(max_length=100)] | None = None
     outputs: Annotated[list[NAME], Field(max_length=1000)] | None = None
     kpis: Annotated[list[NAME], Field(max_length=100)] | None = None
+    fmi_type: Annotated[str, Field(max_length=32)] | None = None
+    solver: Annotated[str, Field(max_length=32)] | None = None
+    tolerance: FiniteFloat | None = None
     payment_token: Annotated[str, Field(max_length=200)] | None = None
     quote_only: bool = False
     max_price: Annotated[str, Field(max_length=32)] | None = None
@@ -130,7 +134,10 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     start = default.start_time if body.start_time is None else float(body.start_time)
     stop = default.stop_time if body.stop_time is None else float(body.stop_time)
     step = default.step if body.step is None else float(body.step)
-    _check_times(start, stop, step, model.kinds[0])
+    how = {"fmi_type": body.fmi_type, "solver": body.solver}
+    solvers.check(**how, tolerance=body.tolerance, model=model)
+    kind = solvers.kind(**how, model=model)
+    _check_times(start, stop, step, kind)
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
     more = {kpi.variable for kpi in kpis}.difference(outputs) if kpis else ()  # each a scalar, so one column
@@ -139,7 +146,7 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     _check_size(rows, 0, columns, limits)
     signals = _signals(body.input_signals, model) if body.input_signals else ()
     if signals:
-        _check_size(rows, _added_rows(signals, model, start, stop), columns, limits)
+        _check_size(rows, _added_rows(signals, model, kind, (start, stop)), columns, limits)
     return RunPlan(
         model=model,
         start_time=start,
@@ -149,6 +156,8 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
         input_signals=signals,
         outputs=outputs,
         kpis=kpis,
+        tolerance=None if body.tolerance is None else float(body.tolerance),
+        **how,
     )
 
 
@@ -179,16 +188,16 @@ def _check_times(start: float, stop: float, step: float, kind: str) -> None:
         raise InvalidRequest(f"From {start:g} to {stop:g} s is no time beside the step, {step:g} s.", field="stop_time")
 
 
-def _added_rows(signals: tuple[InputSignal, ...], model: Model, start: float, stop: float) -> int:
+def _added_rows(signals: tuple[InputSignal, ...], model: Model, kind: str, times: tuple[float, float]) -> int:
     """At most so many where inputs that are held change: one each, in model exchange one before it and one after."""
     changes = {
         t
         for signal in signals
         if model.variables[signal.name].held
         for t, u, before in zip(signal.t[1:], signal.u[1:], signal.u, strict=False)
-        if u != before and start < t < stop
+        if u != before and times[0] < t < times[1]
     }
-    return len(changes) * (2 if model.kinds[0] == "model_exchange" else 1)
+    return len(changes) * (2 if kind == "model_exchange" else 1)
 
 
 def _check_size(regular: float, added: int, columns: int, limits: Limits) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 
+from gateway.domain import solvers
 from gateway.domain.models import Model
 
+OWN_SOLVER = "the model's own"
 StartValue = float | int | bool | str | tuple[float | int | bool | str, ...]
 
 
@@ -51,6 +53,26 @@ class RunPlan:
     input_signals: tuple[InputSignal, ...]
     outputs: tuple[str, ...]
     kpis: tuple[Kpi, ...]
+    fmi_type: str | None = None  # as asked for; see `kind`
+    solver: str | None = None
+    tolerance: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """By which interface it runs."""
+        return solvers.kind(self.fmi_type, self.solver, self.model)
+
+    @property
+    def effective_solver(self) -> str:
+        return (self.solver or "CVode") if self.kind == "model_exchange" else OWN_SOLVER
+
+    @property
+    def effective_tolerance(self) -> float | None:
+        """What the solver uses, or a model of co-simulation is told; None if nothing."""
+        if self.effective_solver == "Euler":
+            return None
+        asked = self.model.experiment.tolerance if self.tolerance is None else self.tolerance
+        return solvers.DEFAULT_TOLERANCE if asked is None and self.kind == "model_exchange" else asked
 
     @property
     def digest(self) -> str:
@@ -58,6 +80,8 @@ class RunPlan:
         return hashlib.sha256(orjson.dumps(self.as_json(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
+        """What was left open is not in it where earlier versions did not know it: equal requests keep their digest."""
+        optional = {"fmi_type": self.fmi_type, "solver": self.solver, "tolerance": self.tolerance}
         return {
             "fmu_sha256": self.model.sha256,
             "start_time": self.start_time,
@@ -67,4 +91,5 @@ class RunPlan:
             "input_signals": [{"name": s.name, "t": s.t, "u": s.u} for s in self.input_signals],
             "outputs": self.outputs,
             "kpis": [k.label for k in self.kpis],
+            **{name: value for name, value in optional.items() if value is not None},
         }

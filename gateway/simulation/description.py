@@ -33,15 +33,13 @@ def _read(directory: Path, fmu_id: str, sha256: str) -> Model:
     found = read_model_description(str(directory), validate=False)
     is_fmi2 = found.fmiVersion == "2.0"
     _check_arrays(found)
-    _check_states(found)
-    kinds = {"co_simulation": found.coSimulation, "model_exchange": found.modelExchange}
     return Model(
         fmu_id=fmu_id,
         sha256=sha256,
         name=_printable(found.modelName or fmu_id)[:MAX_NAME],
         description=_printable(found.description or "")[:MAX_DESCRIPTION],
         fmi_version="2.0" if is_fmi2 else "3.0",
-        kinds=tuple(kind for kind, interface in kinds.items() if interface is not None),
+        kinds=_kinds(found),
         experiment=_experiment(found),
         variables={v.name: _variable(v) for v in found.modelVariables},
     )
@@ -76,13 +74,25 @@ class _NoCollection:
 no_collection = _NoCollection()
 
 
+def _kinds(found: Any) -> tuple[str, ...]:
+    """Without model exchange where that would go wrong, if it can solve itself."""
+    co_simulation = ("co_simulation",) if found.coSimulation is not None else ()
+    if found.modelExchange is None:
+        return co_simulation
+    try:
+        _check_states(found)
+    except ValueError:
+        if co_simulation:
+            return co_simulation
+        raise
+    return (*co_simulation, "model_exchange")
+
+
 def _check_states(found: Any) -> None:
     """FMPy's solver takes the number of states from the ModelStructure; if that means other variables, the numbers of a
     run mean nothing, and if it means none, they are constant. Variables beside the states may have a derivative, too
     (FMI 2.0.5, 2.2.7), so that some of them are missing is left to the model: to what exchange.py asks one of FMI 3.0,
     and to one of FMI 2.0, which is told how many there should be."""
-    if found.coSimulation is not None:
-        return
     listed = [unknown.variable for unknown in found.derivatives]
     strange = next((v.name for v in listed if v.derivative is None), None)
     if strange is not None:

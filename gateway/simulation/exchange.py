@@ -1,4 +1,4 @@
-"""Model exchange: FMPy's simulate_fmu with CVode, for FMUs that bring no solver of their own. In the child only."""
+"""Model exchange: FMPy's simulate_fmu with CVode or Euler, for what does not solve itself. In the child only."""
 
 import math
 from collections.abc import Iterator
@@ -42,6 +42,8 @@ def exchange(fmu: Any, description: Any, directory: str, job: Job) -> tuple[Time
             start_time=job["start_time"],
             stop_time=job["stop_time"],
             output_interval=job["step"],
+            solver=job["solver"],
+            step_size=job["step"],  # of Euler: one for each row
             relative_tolerance=job["tolerance"],
             start_values=dict(job["start_values"]),
             input=signals,

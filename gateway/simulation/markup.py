@@ -13,6 +13,7 @@ from typing import IO
 
 from lxml import etree
 
+from gateway.domain.solvers import MAX_TOLERANCE
 from gateway.errors import UPLOAD_REFUSALS
 
 MAX_DESCRIPTION = 16 << 20  # bytes of modelDescription.xml
@@ -23,7 +24,6 @@ MAX_VARIABLES = 20_000  # and aliases
 MAX_NAME = 1_000  # characters of a variable's name
 MAX_WORDS = 2_000  # different names of elements and attributes: lxml keeps each for ever. FMI has some 200
 MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
-MAX_TOLERANCE = 1e-2  # relative, of one step of the solver: with more than that no digit of a result is right
 PIECE = 256 << 10  # bytes that are looked at in one go, which takes 2 ms
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")  # FMPy would load "../../x" otherwise
 VERSION = re.compile(r"(2\.0|3\.0)([.-].*)?\Z")

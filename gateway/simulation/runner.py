@@ -215,7 +215,7 @@ class Runner:
     async def _zygote(self, plan: RunPlan, directory: Path) -> Zygote:
         if self._closed:
             raise ZygoteDied("the server is stopping")
-        key = (plan.model.sha256, plan.model.kinds[0])
+        key = (plan.model.sha256, plan.kind)
         task = self._zygotes.get(key)
         if task is None or (task.done() and (task.exception() or not task.result().alive)):
             if task is not None:
@@ -250,13 +250,12 @@ class Runner:
 
     def provenance(self, plan: RunPlan) -> dict[str, Any]:
         """What beside the request and the model decides the numbers."""
-        kind = plan.model.kinds[0]
         return {
             "fmi_version": plan.model.fmi_version,
-            "fmi_type": kind,
-            "solver": "CVode" if kind == "model_exchange" else "the model's own",
+            "fmi_type": plan.kind,
+            "solver": plan.effective_solver,
             "step": plan.step,
-            "tolerance": plan.model.experiment.tolerance,
+            "tolerance": plan.effective_tolerance,
             "fmpy_version": FMPY_VERSION,
             "platform": PLATFORM,
         }

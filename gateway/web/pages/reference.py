@@ -185,7 +185,7 @@ def _type(spec: Json, ref: Json) -> str:
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
-        return " | ".join(schema["enum"])
+        return " | ".join(each for each in schema["enum"] if each is not None)
     if schema.get("format") in ("uri", "date-time"):
         return "URL" if schema["format"] == "uri" else "date and time"
     kinds = schema.get("type", "any")

@@ -48,6 +48,7 @@ def test_run_sends_what_was_typed(fmu_gateway, scripted, result, tmp_path):
         *["run", "msl:DCMotor", "--start-time", "0", "--stop-time", "3", "--step", "0.01"],
         *["--set", "e=0.7", "--set", "on=true", "--input", str(file), "--output", "h,v", "--output", "x[1,2]"],
         *["--kpi", "h:max,h_rms", "--max-price", "2", "--payment-token", "fmt_1"],
+        *["--fmi-type", "model_exchange", "--solver", "CVode", "--tolerance", "1e-6"],
     )
     assert said.code == 0
     assert scripted.asked[0].body == {
@@ -59,6 +60,9 @@ def test_run_sends_what_was_typed(fmu_gateway, scripted, result, tmp_path):
         "input_signals": [{"name": "u", "t": [0.0, 1.0], "u": [1.5, 2.0]}],
         "outputs": ["h", "v", "x[1,2]"],
         "kpis": ["h:max", "h_rms"],
+        "fmi_type": "model_exchange",
+        "solver": "CVode",
+        "tolerance": 1e-6,
         "max_price": "2",
         "payment_token": "fmt_1",
     }

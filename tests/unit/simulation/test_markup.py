@@ -5,6 +5,7 @@ import io
 import pytest
 from bad_uploads import attributes, utf16
 
+from gateway.domain.solvers import MAX_TOLERANCE
 from gateway.simulation import markup
 
 GOOD = """<fmiModelDescription fmiVersion="3.0"><CoSimulation modelIdentifier="M"/><DefaultExperiment tolerance="{}"/>
@@ -18,7 +19,7 @@ def check(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("tolerance", "reference", "start", "rest"),
     [
-        (str(markup.MAX_TOLERANCE), markup.MAX_REFERENCE, "1", ""),
+        (str(MAX_TOLERANCE), markup.MAX_REFERENCE, "1", ""),
         ("1e-9", 1, "0.123456789 " * 50_000, ""),  # the start values of a large array
         ("1e-9", 1, "1", f"<Annotations {attributes(markup.MAX_WORDS - 20)}/>"),
         ("1e-9", 1, "1", f"<Terminals {attributes(1_900, 20)}/>" * 20),
