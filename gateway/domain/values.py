@@ -12,6 +12,7 @@ INTEGERS = {
     for sign in ("", "U")
     for bits in (8, 16, 32, 64)
 }
+FLOAT32_END = 2.0**128 - 2.0**103  # from here on, half an ulp above its largest number, rounding makes it infinite
 
 
 def scalar(value: Any, variable: Variable, field: str) -> float | int | bool | str:
@@ -52,6 +53,8 @@ def _typed(value: Any, variable: Variable, field: str) -> float | int | bool | s
     if kind.startswith("Float") and number:
         if not math.isfinite(value):
             raise InvalidRequest(f"{variable.name} must be finite.", field=field)
+        if kind == "Float32" and abs(value) >= FLOAT32_END:
+            raise InvalidRequest(f"{value:g} does not fit into {variable.name}'s type, Float32.", field=field)
         return float(value)
     if kind in INTEGERS and number and math.isfinite(value) and value == int(value):
         low, high = INTEGERS[kind]

@@ -33,6 +33,7 @@ def _read(directory: Path, fmu_id: str, sha256: str) -> Model:
     found = read_model_description(str(directory), validate=False)
     is_fmi2 = found.fmiVersion == "2.0"
     _check_arrays(found)
+    texts = _text_starts(directory) if any(v.type == "String" and v.shape for v in found.modelVariables) else {}
     return Model(
         fmu_id=fmu_id,
         sha256=sha256,
@@ -41,7 +42,7 @@ def _read(directory: Path, fmu_id: str, sha256: str) -> Model:
         fmi_version="2.0" if is_fmi2 else "3.0",
         kinds=_kinds(found),
         experiment=_experiment(found),
-        variables={v.name: _variable(v) for v in found.modelVariables},
+        variables={v.name: _variable(v, texts) for v in found.modelVariables},
     )
 
 
@@ -130,7 +131,19 @@ def _experiment(found: Any) -> Experiment:
     return Experiment(start, stop, step, tolerance)
 
 
-def _variable(found: Any) -> Variable:
+def _text_starts(directory: Path) -> dict[str, tuple[str, ...]]:
+    """Of each String of FMI 3.0 by name: it has one element for each start value, of which FMPy keeps the first."""
+    from lxml import etree
+
+    tree = etree.parse(directory / "modelDescription.xml", etree.XMLParser(resolve_entities=False, no_network=True))
+    starts = {}
+    for variable in tree.iterfind("ModelVariables/String"):
+        values = tuple(start.get("value", "") for start in variable.iterfind("Start"))
+        starts.update({each.get("name"): values for each in (variable, *variable.iterfind("Alias"))})
+    return starts
+
+
+def _variable(found: Any, texts: Mapping[str, tuple[str, ...]]) -> Variable:
     declared = found.declaredType
     kind = FMI2_TYPES.get(found.type, found.type)
     bound = {side: getattr(found, side) or (declared and getattr(declared, side)) for side in ("min", "max")}
@@ -141,7 +154,7 @@ def _variable(found: Any) -> Variable:
         causality=found.causality,
         variability=found.variability,
         unit=_printable(unit) if unit else None,
-        start=_start(found, kind),
+        start=_start(found, kind, texts),
         min=_finite(bound["min"]),
         max=_finite(bound["max"]),
         description=_printable(found.description or ""),
@@ -161,13 +174,13 @@ def _finite(text: Any) -> float | None:
     return value if text is not None and math.isfinite(value := float(text)) else None
 
 
-def _start(found: Any, kind: str) -> Any:
+def _start(found: Any, kind: str, texts: Mapping[str, tuple[str, ...]]) -> Any:
     """None where there is none, or none that JSON could carry."""
     if found.start is None or kind in {"Binary", "Clock"}:
         return None
     if not found.shape:
         return _value(found.start, kind)
-    values = tuple(_value(part, kind) for part in (found.start.split() if kind != "String" else [found.start]))
+    values = texts[found.name] if kind == "String" else tuple(_value(part, kind) for part in found.start.split())
     return values * math.prod(found.shape) if len(values) == 1 else values  # one start value stands for all elements
 
 

@@ -98,6 +98,20 @@ def test_one_start_value_stands_for_every_element_of_an_array(tmp_path):
     assert variables["all"].start == (1.0, 2.0)
 
 
+def test_a_string_array_has_all_of_its_start_values(tmp_path):
+    text = """<fmiModelDescription fmiVersion="3.0" modelName="M" instantiationToken="g">
+        <CoSimulation modelIdentifier="M"/><ModelVariables>
+        <String name="two" valueReference="1" causality="parameter"><Dimension start="2"/><Start value="a b"/>
+        <Start value="c"/><Alias name="other"/></String>
+        <String name="all" valueReference="2" causality="parameter"><Dimension start="2"/><Start value="x"/></String>
+        <String name="none" valueReference="3"><Dimension start="2"/></String>
+        </ModelVariables><ModelStructure/></fmiModelDescription>"""
+    variables = read(tmp_path, text).variables
+    assert {name: v.start for name, v in variables.items()} == {
+        "two": ("a b", "c"), "other": ("a b", "c"), "all": ("x", "x"), "none": None,
+    }  # fmt: skip
+
+
 def exchange2(variables, derivatives=""):
     """An FMI 2.0 one for model exchange only, whose first variables are the input u, the state x and its derivative."""
     text = fmi2(
