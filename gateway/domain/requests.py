@@ -2,16 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from gateway.domain import solvers
+from gateway.domain import solvers, times
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
-from gateway.domain.times import LEAST_STEP, row_count, same
 from gateway.domain.units import UNIT_LENGTH
 from gateway.domain.values import all_in_unit, scalar
 from gateway.errors import InvalidRequest
@@ -137,15 +136,16 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
     how = {"fmi_type": body.fmi_type, "solver": body.solver}
     solvers.check(**how, tolerance=body.tolerance, model=model)
     kind = solvers.kind(**how, model=model)
-    _check_times(start, stop, step, kind)
+    times.check(start, stop, step, kind)
     outputs = model.outputs if body.outputs is None else _outputs(body.outputs, model)
     kpis = tuple(_kpi(text, i, model) for i, text in enumerate(body.kpis)) if body.kpis else ()
     more = {kpi.variable for kpi in kpis}.difference(outputs) if kpis else ()  # each a scalar, so one column
     columns = 1 + model.column_count(outputs) + len(more)
-    rows = row_count(start, stop, step)
+    rows = times.row_count(start, stop, step)
     _check_size(rows, 0, columns, limits)
     signals = _signals(body.input_signals, model) if body.input_signals else ()
     if signals:
+        _check_overlap(body.start_values or {}, signals)
         _check_size(rows, _added_rows(signals, model, kind, (start, stop)), columns, limits)
     return RunPlan(
         model=model,
@@ -175,27 +175,14 @@ def takes_long(body: SimulateBody, model: Model) -> bool:
     return False
 
 
-def _check_times(start: float, stop: float, step: float, kind: str) -> None:
-    if stop <= start:
-        raise InvalidRequest(f"stop_time ({stop:g}) must be after start_time ({start:g}).", field="stop_time")
-    if step <= 0:
-        raise InvalidRequest("step must be positive: it is the interval of the result rows in seconds.", field="step")
-    least = LEAST_STEP[kind] * max(abs(start), abs(stop))
-    if step < least:
-        detail = f"step ({step:g}) is too small to be told apart at these times; it must be at least {least:.2g}."
-        raise InvalidRequest(detail, field="step")
-    if stop - start <= same(start, stop, step):
-        raise InvalidRequest(f"From {start:g} to {stop:g} s is no time beside the step, {step:g} s.", field="stop_time")
-
-
-def _added_rows(signals: tuple[InputSignal, ...], model: Model, kind: str, times: tuple[float, float]) -> int:
+def _added_rows(signals: tuple[InputSignal, ...], model: Model, kind: str, span: tuple[float, float]) -> int:
     """At most so many where inputs that are held change: one each, in model exchange one before it and one after."""
     changes = {
         t
         for signal in signals
         if model.variables[signal.name].held
         for t, u, before in zip(signal.t[1:], signal.u[1:], signal.u, strict=False)
-        if u != before and times[0] < t < times[1]
+        if u != before and span[0] < t < span[1]
     }
     return len(changes) * (2 if kind == "model_exchange" else 1)
 
@@ -275,6 +262,13 @@ def _signals(bodies: list[SignalBody], model: Model) -> tuple[InputSignal, ...]:
             scalar(value, variable, f"{field}.u")
         signals.append(InputSignal(body.name, tuple(map(float, body.t)), tuple(map(float, values))))
     return tuple(signals)
+
+
+def _check_overlap(start_values: Mapping[str, Any], signals: tuple[InputSignal, ...]) -> None:
+    for signal in signals:
+        if signal.name in start_values:
+            detail = f"{signal.name} has an input signal, which says what it starts with: leave one of them out."
+            raise InvalidRequest(detail, field=f"start_values.{signal.name}")
 
 
 def _start_value(name: str, value: Any, model: Model) -> StartValue:

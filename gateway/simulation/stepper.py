@@ -217,13 +217,14 @@ def configure(fmu: Any, description: Any, start_values: Mapping[str, Any]) -> di
 
 
 def check_start_values(fmu: Any, description: Any, wanted: Mapping[str, Any], left: Mapping[str, Any]) -> None:
-    """Read back what was set, after initialization. Failed names the first start value that did not take."""
+    """Read back what was set, after initialization. Failed names the first start value that did not take. Those with
+    initial="approx" are a guess that the model's initialization begins with, and may replace (FMI 2.0.5, 2.2.7)."""
     if left:
         raise Failed(f"The model does not let {next(iter(left))} be set.")
     is_fmi2 = description.fmiVersion == "2.0"
     for variable in description.modelVariables:
-        fixed = variable.causality in {"parameter", "structuralParameter"} or variable.initial == "exact"
-        if variable.name not in wanted or not fixed or variable.causality == "input":
+        fixed = variable.causality in {"parameter", "structuralParameter", "input"} or variable.initial == "exact"
+        if variable.name not in wanted or not fixed:
             continue
         kind = "String" if variable.type == "String" else (FMI2 if is_fmi2 else FMI3)[variable.type][0]
         getter = getattr(fmu, f"get{kind}")

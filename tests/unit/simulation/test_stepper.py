@@ -8,7 +8,7 @@ from fmpy.simulation import Input
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.simulation.stepper import Failed, communication_times, regular_times, sample
+from gateway.simulation.stepper import Failed, check_start_values, communication_times, regular_times, sample
 
 RISING = st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True).map(
     lambda numbers: [n / 7 for n in sorted(numbers)]
@@ -85,3 +85,24 @@ def test_a_model_of_equal_steps_gets_no_row_between():
 def test_a_model_of_equal_steps_refuses_a_short_last_one():
     with pytest.raises(Failed, match="equal size"):
         communication_times(job(0.0, 1.0, 0.3, 5), description(False))
+
+
+def check_back(causality, initial, found):
+    """After a start value of 2 was set, and `found` is what the FMU says of it."""
+    kind = {"type": "Float64", "causality": causality, "initial": initial, "shape": (), "valueReference": 1}
+    described = SimpleNamespace(fmiVersion="3.0", modelVariables=[SimpleNamespace(name="x", **kind)])
+    check_start_values(SimpleNamespace(getFloat64=lambda references, nValues: [found]), described, {"x": 2.0}, {})
+
+
+@pytest.mark.parametrize(
+    ("causality", "initial"),
+    [("input", None), ("parameter", "exact"), ("structuralParameter", None), ("local", "exact")],
+)
+def test_a_start_value_that_the_model_replaced_is_an_error(causality, initial):
+    check_back(causality, initial, 2.0 + 1e-9)
+    with pytest.raises(Failed, match=r"x did not take: 2\.0 was set, 3\.0 is used"):
+        check_back(causality, initial, 3.0)
+
+
+def test_a_guess_may_be_replaced():
+    check_back("local", "approx", 3.0)

@@ -1,7 +1,9 @@
-"""Inputs that are held add rows where they change: these are counted before a price is named, as all others are."""
+"""Inputs: those that are held add rows where they change, which count as all others do before a price is named; and
+what a start value of one may be."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gateway.domain.models import Experiment, Model, Variable
@@ -12,6 +14,7 @@ VARIABLES = [
     Variable("k", "Int32", "input", "discrete"),
     Variable("on", "Boolean", "input", "discrete"),
     Variable("u", "Float64", "input", "continuous"),
+    Variable("single", "Float32", "input", "continuous"),
     Variable("y", "Float64", "output", "continuous"),
 ]
 EXPERIMENT = Experiment(0.0, 1.0, 0.1)
@@ -48,3 +51,29 @@ def test_only_changes_between_start_and_stop_count() -> None:
     still = SignalBody(name="k", t=[-1.0, -0.5, 0.5, 1.0, 2.0], u=[1, 2, 2, 3, 4])
     continuous = changing(5, "u")
     assert plan_run(SimulateBody(fmu_id="c:M", input_signals=[still, continuous]), MODEL, Limits(rows=11))
+
+
+def test_an_input_with_a_signal_has_no_start_value_beside_it() -> None:
+    body = SimulateBody(fmu_id="c:M", input_signals=[changing(5)], start_values={"u": 1.0, "k": 2})
+    with pytest.raises(InvalidRequest, match="leave one of them out") as refusal:
+        plan_run(body, MODEL, Limits())
+    assert refusal.value.fields["field"] == "start_values.k"
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(3.4028235677e38, True), (-3.4028235e38, True), (3.4028236e38, False), (-1e39, False)]
+)
+def test_a_value_that_would_be_infinite_in_its_type_is_refused(value: float, fits: bool) -> None:
+    signal = SignalBody(name="single", t=[0.0], u=[value])
+    for body, field in (
+        ({"start_values": {"single": value}}, "start_values.single"),
+        ({"input_signals": [signal]}, "input_signals.0.u"),
+    ):
+        request = SimulateBody(fmu_id="c:M", **body)
+        if fits:
+            assert plan_run(request, MODEL, Limits())
+            assert np.isfinite(np.float32(value))
+            continue
+        with pytest.raises(InvalidRequest) as refusal:
+            plan_run(request, MODEL, Limits())
+        assert refusal.value.fields["field"] == field
