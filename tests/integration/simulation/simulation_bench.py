@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from processes import busy, of_kind, running
 
-from gateway.domain.runs import RunPlan
+from gateway.domain.runs import InputSignal, RunPlan
 from gateway.simulation import description, intake
 from gateway.simulation.library import trial
 from gateway.simulation.runner import Outcome, Runner
@@ -19,8 +20,43 @@ ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 TEST_MODELS = ROOT / "tests" / "data" / "fmus"
 FILES = {file.stem: file for folder in (SHIPPED, TEST_MODELS) for file in sorted(folder.glob("*/*.fmu"))}
+SHIPPED_NAMES = sorted(file.stem for file in SHIPPED.glob("*/*.fmu"))
 
 MEMORY_MB = 256
+
+
+def described_with(text: str) -> list[str]:
+    """The models, shipped or of the tests, that have this in their description."""
+    found = []
+    for name, file in FILES.items():
+        with zipfile.ZipFile(file) as archive:
+            if text.encode() in archive.read("modelDescription.xml"):
+                found.append(name)
+    return sorted(found)
+
+
+def driven(plan: RunPlan, *, continuous: bool) -> tuple[RunPlan, Any]:
+    """With a signal for every scalar input, and the same as simulate_fmu takes it. Held ones change within steps and on
+    rows; continuous ones are ramps, or constant."""
+    inputs = [v for v in map(plan.model.variables.__getitem__, plan.model.inputs) if v.recordable and not v.dimensions]
+    span = plan.stop_time - plan.start_time
+    t = tuple(plan.start_time + part * span for part in (0.0, 0.3, 0.517, 0.77))
+    table = np.zeros(len(t), [("time", "f8"), *((v.name, "f8") for v in inputs)])
+    table["time"] = t
+    for v in inputs:
+        start = float(v.start or 0)
+        on, off = (1.0, 0.0) if v.type == "Boolean" else (start + 1.0, start)
+        table[v.name] = (off, on, on, off) if v.held else (start, start + 0.5, start, start + 0.125)
+        if not v.held and not continuous:
+            table[v.name] = start
+    signals = tuple(InputSignal(v.name, t, tuple(table[v.name].tolist())) for v in inputs)
+    return replace(plan, input_signals=signals), table
+
+
+def same_times(ours: Any, fmpys: Any) -> None:
+    """As many rows at the same times; of FMPy's the rounding is not taken out."""
+    assert len(ours) == len(fmpys)
+    assert (np.abs(ours - fmpys) <= 8 * np.spacing(np.abs(fmpys).max())).all()
 
 
 class Bench:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fmpy import simulate_fmu
-from simulation_bench import FILES, SHIPPED
+from simulation_bench import FILES, SHIPPED_NAMES, same_times
 
 from gateway.domain.runs import InputSignal, RunPlan
 from gateway.simulation import description, intake, loops, progress
@@ -17,7 +17,7 @@ from gateway.simulation.library import trial
 from gateway.simulation.stepper import Failed
 from gateway.simulation.zygote import Loaded
 
-MODELS = [*sorted(file.stem for file in SHIPPED.glob("*/*.fmu")), "Driven", "Driven3", "Types"]
+MODELS = [*SHIPPED_NAMES, "Driven", "Driven3", "Types"]
 
 
 @pytest.fixture(params=["C", "Python"], autouse=True)
@@ -56,12 +56,14 @@ def scalars(plan: RunPlan) -> RunPlan:
 def test_without_inputs(name, folder):
     plan = scalars(plan_of(name, folder))
     expected = reference(name, plan)
-    for output, array in run(plan, folder)[1].items():
+    times, columns = run(plan, folder)
+    same_times(times, expected["time"])
+    for output, array in columns.items():
         assert array.tobytes() == np.ascontiguousarray(expected[output]).tobytes(), output
 
 
 def driven_models() -> list[str]:
-    return ["DCMotor", "PID_Controller", "HeatedRoom", "Driven", "Driven3"]
+    return ["DCMotor", "PID_Controller", "HeatedRoom", "LiIonCell", "Driven", "Driven3"]
 
 
 @pytest.mark.parametrize("name", driven_models())
@@ -80,7 +82,8 @@ def test_with_every_continuous_input_driven(name, folder):
     plan = replace(plan, input_signals=tuple(InputSignal(n, t, v) for n, v in zip(inputs, u, strict=True)))
     expected = reference(name, plan, input=signals)
     still = run(replace(plan, input_signals=()), folder)[1]
-    driven = run(plan, folder)[1]
+    times, driven = run(plan, folder)
+    same_times(times, expected["time"])
     for output, array in driven.items():
         assert array.tobytes() == np.ascontiguousarray(expected[output]).tobytes(), output
     assert any(driven[n].tobytes() != still[n].tobytes() for n in driven)

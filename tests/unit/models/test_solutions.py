@@ -1,14 +1,31 @@
-"""Each shipped model computes what an independent solution of its equations says: a closed form, or scipy's DOP853."""
+"""Each shipped model computes what an independent solution of its equations says, a closed form or scipy's DOP853: run
+by FMPy in this process, and by a confined run of ours."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from confined import Simulate, confined
+from model_paths import SHIPPED
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 # The tolerances below are ten to fifty times the error seen, which docs/models.md names.
+
+
+@pytest.fixture(scope="module")
+def of_ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulate]:
+    with confined(tmp_path_factory.mktemp("models")) as run:
+        yield run
+
+
+@pytest.fixture(params=["FMPy", "ours"])
+def simulate(request: pytest.FixtureRequest, simulate: Callable, of_ours: Simulate) -> Callable:
+    if request.param == "FMPy":
+        return simulate
+    paths = {path.stem: path for path in SHIPPED}
+    return lambda name, **options: of_ours(paths[name], **options)
 
 
 def reference(f: Callable, start: list[float], t: np.ndarray, longest_step: float = np.inf) -> np.ndarray:
