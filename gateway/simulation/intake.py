@@ -112,35 +112,50 @@ def _check_index(file: Path) -> None:
 
 
 def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """One pass for each check, so that of two faults the one is told that comes first here, wherever they are."""
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise Refused("too_many_files", f"It has {len(entries)} files; at most {MAX_ENTRIES} are taken.")
-    seen: set[str] = set()
+    if any(entry.header_offset < 0 for entry in entries):
+        raise Refused("not_an_archive", "It is no zip archive that can be read: its beginning is missing.")
+    _check_paths(entries)
+    _check_packing(entries)
+    return entries
+
+
+def _check_paths(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         name = entry.filename
         if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
             raise Refused("unsafe_path", f"The path {name[:80]!r} leads out of the archive.")
         if not _has_one_name(entry):
             raise Refused("unsafe_path", f"The path {entry.orig_filename[:80]!r} has another name beside it.")
-        if len(name.encode()) > MAX_PATH:
-            raise Refused("path_too_long", f"The path {name[:60]!r}… is longer than {MAX_PATH} bytes.")
-        if not entry.is_dir() and name in seen:  # real tools repeat folders
-            raise Refused("duplicate_file", f"{name!r} is there twice.")
-        seen.add(name)
+    for entry in entries:
+        if len(entry.filename.encode()) > MAX_PATH:
+            raise Refused("path_too_long", f"The path {entry.filename[:60]!r}… is longer than {MAX_PATH} bytes.")
+    for entry in entries:
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise Refused("special_file", f"{name!r} is a link or a special file.")
-        if entry.header_offset < 0:
-            raise Refused("not_an_archive", "It is no zip archive that can be read: its beginning is missing.")
+            raise Refused("special_file", f"{entry.filename!r} is a link or a special file.")
+    seen: set[str] = set()
+    for entry in entries:
+        if not entry.is_dir() and entry.filename in seen:  # real tools repeat folders
+            raise Refused("duplicate_file", f"{entry.filename!r} is there twice.")
+        seen.add(entry.filename)
+
+
+def _check_packing(entries: list[zipfile.ZipInfo]) -> None:
+    for entry in entries:
         if entry.flag_bits & 1:
-            raise Refused("encrypted_file", f"{name!r} is encrypted.")
+            raise Refused("encrypted_file", f"{entry.filename!r} is encrypted.")
+    for entry in entries:
         if entry.compress_type not in {STORED, DEFLATED}:
-            raise Refused("unknown_compression", f"{name!r} is packed in a way other than deflate.")
-        if entry.file_size > 1 << 20 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
-            times = entry.file_size // max(1, entry.compress_size)
-            raise Refused("compression_ratio", f"{name!r} would unpack to {times} times its size.")
+            raise Refused("unknown_compression", f"{entry.filename!r} is packed in a way other than deflate.")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
         raise Refused("unpacked_too_large", f"It would unpack to more than {MAX_UNPACKED >> 20} MiB.")
-    return entries
+    for entry in entries:
+        if entry.file_size > 1 << 20 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
+            times = entry.file_size // max(1, entry.compress_size)
+            raise Refused("compression_ratio", f"{entry.filename!r} would unpack to {times} times its size.")
 
 
 def _has_one_name(entry: zipfile.ZipInfo) -> bool:

@@ -90,6 +90,8 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         plain = (before + piece).replace(b"\0", b"")  # UTF-16 as well
         if any(word in plain for word in FORBIDDEN):
             raise _document_type(name)
+        if not pieces:
+            _check_encoding(plain, name)
         new = piece.replace(b"\0", b"")
         elements += new.count(b"<") - new.count(b"</")
         if elements > MAX_ELEMENTS:
@@ -99,8 +101,6 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         fmi3_variables += len(FMI3_VARIABLE.findall(new))  # in FMI 2.0 some of these are what a variable has inside
         if (fmi2_variables or fmi3_variables) > MAX_VARIABLES:
             raise Refused("too_many_variables", f"It has more than {MAX_VARIABLES} variables.")
-        if not pieces:
-            _check_encoding(plain, name)
         pieces.append(piece)
         before = piece[-OVERLAP:]
     yield from pieces
