@@ -41,8 +41,8 @@ TIMEOUT = 60.0  # seconds; of the runner that measures speed
 PAUSE = 0.02  # seconds between two runs where what one buyer waits for is measured: the next process is ready by then
 PAID = "BouncingBall"
 MANY = {"CHECKOUTS_PER_MINUTE": "0", "CHECKOUTS_PER_SECOND": "0"}  # unlimited: one buyer opens them all
-# A buyer in a process of its own: for every token that comes in, a paid call over one connection, and its seconds. A bare
-# socket: http.client takes half a millisecond to read an answer's headers, which no gateway can give back.
+# A buyer in a process of its own: for every token that comes in, a paid call over one connection, and its seconds. By a
+# bare socket: http.client takes half a millisecond to read an answer's headers, which no gateway can give back.
 BUYER = """
 import json, socket, sys, time
 buyer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))

@@ -1,6 +1,7 @@
 """The operator's commands beside a serving gateway: reconcile, refund, backup, funnel."""
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
