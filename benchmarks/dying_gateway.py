@@ -106,9 +106,9 @@ def make_mortal() -> None:
     precede(ResultFiles, "_sync", lambda *_: "result.renamed")
     write = ResultFiles.write
 
-    def written(*args: Any) -> None:
+    def written(*args: Any, **kwargs: Any) -> None:
         come_to("result.before")
-        write(*args)
+        write(*args, **kwargs)
         come_to("result.after")
 
     ResultFiles.write = written  # type: ignore[method-assign]
