@@ -89,6 +89,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             timeout_seconds=settings.simulation_timeout_seconds,
             memory_mb=settings.run_memory_mb,
             max_values=settings.max_result_values,
+            tell_missing=warn_of_missing,
         )
         await runner.start()
         stack.push_async_callback(runner.close)
@@ -129,6 +130,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             await asyncio.gather(reconciler, return_exceptions=True)
             await drain(services)
             await write_quotes(services, stopping=True)
+
+
+def warn_of_missing(runner: Runner) -> None:
+    """At the start, and when a model's process turned out to be confined less than that: at "none" uploads are off."""
+    log.warning("sandbox_missing", sandbox=runner.level, missing=runner.missing)
 
 
 async def drain(services: Services) -> None:

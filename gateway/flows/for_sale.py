@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gateway.domain.models import Model
+from gateway.errors import SandboxMissing
 from gateway.flows.services import Services
 
 
@@ -26,6 +27,14 @@ def sold_as(services: Services, sha256: str, account_id: str | None) -> str | No
     if model is not None:
         return model.fmu_id
     return sha256 if account_id is not None and services.store.fmu(account_id, sha256) is not None else None
+
+
+def check_confined(services: Services, sha256: str = "") -> None:
+    """SandboxMissing where this machine cannot confine a stranger's model. The library's models are none."""
+    if services.runner.level == "none" and services.library.by_sha256(sha256) is None:
+        raise SandboxMissing(
+            f"This machine cannot confine a stranger's model: {'; '.join(services.runner.missing)}."[:500]
+        )
 
 
 def directory_of(services: Services, model: Model) -> Path:

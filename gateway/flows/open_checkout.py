@@ -4,7 +4,7 @@ from gateway.domain.models import Model
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import Quote
 from gateway.errors import AlreadyPaid, ModelIsFree, ModelNotFound, QuoteExpired
-from gateway.flows.for_sale import sold_as
+from gateway.flows.for_sale import check_confined, sold_as
 from gateway.flows.payment_events import PaymentEvent, payment_event
 from gateway.flows.services import Services, undivided
 from gateway.payments.challenge import status_url
@@ -76,12 +76,14 @@ def asks_stripe(services: Services, purchase_id: str, begun: Purchase | None) ->
 
 
 def check_openable(services: Services, quote: Quote) -> tuple[Checkout, str]:
-    """Stripe, and what the quoted model is sold as. QuoteExpired past the quote's end, ModelNotFound if it is gone."""
+    """Stripe, and what the quoted model is sold as. QuoteExpired past the quote's end, ModelNotFound if it is gone,
+    SandboxMissing if it could not be run."""
     if services.now() >= quote.expires_at or services.checkout is None:
         raise QuoteExpired()
     fmu_id = sold_as(services, quote.fmu_sha256, quote.account_id)
     if fmu_id is None:
         raise ModelNotFound("The quoted model is no longer for sale.")
+    check_confined(services, quote.fmu_sha256)
     return services.checkout, fmu_id
 
 

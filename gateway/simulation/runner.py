@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class Outcome:
 
 class Runner:
     """Owns the zygotes and the places, and the forkserver unless it is given one. All methods belong to one event
-    loop."""
+    loop. `tell_missing` is called when the confinement is found to lack something, or more than before."""
 
     def __init__(
         self,
@@ -63,10 +63,12 @@ class Runner:
         memory_mb: int,
         max_values: int = Limits().values,
         loading_seconds: float = START_SECONDS,
+        tell_missing: Callable[["Runner"], None] = lambda runner: None,
         forkserver: Forkserver | None = None,
     ) -> None:
         self.parallel = parallel
         self.forkserver = forkserver or Forkserver()
+        self._tell_missing = tell_missing
         self._owns_forkserver = forkserver is None
         self.missing: tuple[str, ...] = ("not probed yet",)
         self._places = Places(parallel, queued)
@@ -86,6 +88,8 @@ class Runner:
             self.missing = probe.missing
         except (ZygoteDied, NoProcess, TimeoutError) as error:
             self.missing = (f"sandbox: {error}",)
+        if self.missing:
+            self._tell_missing(self)
 
     async def close(self) -> None:
         """Returns when no process is left. Runs that are not finished fail."""
@@ -226,7 +230,9 @@ class Runner:
             self._zygotes[key] = task
         self._zygotes.move_to_end(key)
         zygote = await asyncio.shield(task)
-        self.missing = tuple(dict.fromkeys((*self.missing, *zygote.missing)))
+        if not set(zygote.missing) <= set(self.missing):
+            self.missing = tuple(dict.fromkeys((*self.missing, *zygote.missing)))
+            self._tell_missing(self)
         return zygote
 
     def _make_room(self) -> None:

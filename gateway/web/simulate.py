@@ -14,7 +14,7 @@ from gateway.domain.requests import SimulateBody, parse, plan_run, takes_long
 from gateway.domain.runs import RunPlan
 from gateway.errors import InvalidRequest, ModelNotFound, Offer, PriceAboveMax, TokenInvalid
 from gateway.flows.entitlements import check_ready, read_entitlement
-from gateway.flows.for_sale import model_for, sold_as
+from gateway.flows.for_sale import check_confined, model_for, sold_as
 from gateway.flows.redeem_and_run import redeem_and_run, run_free, withdraw
 from gateway.flows.services import Services
 from gateway.web.answers import JsonResponse, accepted_response, result_response
@@ -114,6 +114,8 @@ async def _check(scope: Scope, raw: bytes, sender: Sender) -> Asked:
     if listed is None:
         REQUEST_ID.set(scope["request_id"])  # finding it may withdraw a model, which is logged
     model = listed or await find_model(services, body.fmu_id, sender.account_id, _token(body, sender))
+    if listed is None:
+        check_confined(services, model.sha256)
     if (body.start_values or body.input_signals) and takes_long(body, model):
         plan = await asyncio.to_thread(plan_run, body, model, services.limits)
     else:

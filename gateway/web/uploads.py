@@ -12,11 +12,11 @@ from gateway.errors import (
     KeyRefused,
     ModelNotFound,
     RateLimited,
-    SandboxMissing,
     UploadsDisabled,
     UploadsFull,
 )
 from gateway.flows.admit_model import admit_model, withdraw_model
+from gateway.flows.for_sale import check_confined
 from gateway.flows.services import Services
 from gateway.web.limits import tell
 from gateway.web.models import report_response
@@ -37,10 +37,7 @@ async def upload(request: Request) -> Response:
     account_id = _account(services, request, "Uploading")
     if services.draining:
         raise Draining()
-    if services.runner.level == "none":
-        raise SandboxMissing(
-            f"This machine cannot confine a stranger's model: {'; '.join(services.runner.missing)}."[:500]
-        )
+    check_confined(services)
     await _within_day(request, account_id)
     room = settings.uploads_total_mb * MEGABYTE - await services.store.fmu_bytes()
     if room <= 0:

@@ -92,6 +92,33 @@ def test_a_browser_gets_the_report_as_a_page(gateway: Gateway) -> None:
     assert again.text == page.text
 
 
+def test_without_a_sandbox_an_upload_is_neither_quoted_nor_paid_nor_run_and_its_money_stays(open_gateway: Open) -> None:
+    gateway = open_gateway()
+    buyer, runner = gateway.account(), gateway.services.runner
+    request = {"fmu_id": bring(buyer, fmu())["fmu_id"]}
+    bought, quote, whole = buyer.buy(request), buyer.quote(request), runner.missing
+    runner.missing = ("landlock: not here",)
+    for more in ({}, {"quote_only": True}, {"max_price": "0.01"}, {"payment_token": bought.token}):
+        said = problem(buyer.simulate({**request, **more}), 501, "sandbox_missing")
+        assert "landlock" in said["detail"]
+    problem(buyer.http.post("/pay", json=request), 501, "sandbox_missing")
+    problem(buyer.http.post("/pay", json={"session_id": quote["session_id"]}), 501, "sandbox_missing")
+    problem(buyer.get(quote["checkout_url"]), 501, "sandbox_missing")
+    assert gateway.token_state(bought) == "ready"
+    assert gateway.simulate({"fmu_id": "msl:VanDerPol"}).status_code == 200  # the operator's own
+    assert buyer.get(f"/fmus/{request['fmu_id']}").status_code == 200
+    runner.missing = whole
+    assert buyer.simulate(request, bought.token).status_code == 200
+
+
+def test_a_file_of_the_library_runs_without_a_sandbox_as_somebodys_own(open_gateway: Open) -> None:
+    gateway = open_gateway()
+    buyer = gateway.account()
+    request = {"fmu_id": bring(buyer, (SHIPPED_MODELS / "msl" / "DCMotor.fmu").read_bytes())["fmu_id"]}
+    gateway.services.runner.missing = ("landlock: not here",)
+    assert buyer.simulate(request, buyer.buy(request).token).status_code == 200
+
+
 def test_nobody_else_learns_that_an_upload_exists(gateway: Gateway) -> None:
     owner, raw = gateway.account(), fmu()
     sha256 = bring(owner, raw)["fmu_id"]

@@ -4,6 +4,7 @@ with namespaces and without."""
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -105,6 +106,32 @@ async def main():
 print(json.dumps(asyncio.run(main())))
 """
 
+SERVES = """
+import asyncio, contextlib, io, os, pathlib, signal
+sys.path.append({root!r} + "/tests")
+import hostile
+from gateway.app import open_services
+from gateway.settings import Settings
+from gateway.simulation.forkservers import NoProcess
+from gateway.simulation.library import trial
+
+async def main():
+    settings = {{"fmu_gateway_db_path": {database!r}, "models_dir": {models!r}, "stripe_enabled": False}}
+    async with open_services(Settings(**settings)) as s:
+        if {later!r}:
+            hostile.take_away("landlock")
+            os.kill(s.runner.forkserver._running.process.pid, signal.SIGKILL)
+        for _ in range(3):  # the first may still find what is dying
+            with s.runner.reserve(paid=True) as place, contextlib.suppress(NoProcess):
+                ball = s.library.models["test:BouncingBall"]
+                await s.runner.run(trial(ball), s.library.directory_of(ball), place)
+
+with contextlib.redirect_stderr(io.StringIO()) as log:
+    asyncio.run(main())
+lines = map(json.loads, log.getvalue().splitlines())
+print(json.dumps([line for line in lines if line["event"] == "sandbox_missing"]))
+"""
+
 
 def execute(user, script: str, **values) -> dict[str, object]:
     python, how = user
@@ -149,3 +176,13 @@ def test_models_run_and_crash_alike_for_every_user(user, place, without):
     if kept.exists():
         assert kept.read_text() == said["ball"]
     kept.write_text(said["ball"])
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at the start", "later"])
+def test_what_the_sandbox_lacks_is_logged_once_when_it_is_found(place, later):
+    data = Path(tempfile.mkdtemp(dir=place))
+    data.chmod(0o755)
+    values = {"models": str(place / "models"), "database": str(data / "gateway.sqlite3"), "later": later}
+    (line,) = execute((sys.executable, {}), SERVES, without="" if later else "landlock", **values)
+    assert (line["level"], line["sandbox"]) == ("warning", "none")
+    assert [m.split(":")[0] for m in line["missing"]] == ["landlock"]
