@@ -1,6 +1,6 @@
 """Loop: how long the gateway's event loop is held by what a model or a large result does.
 
-    .venv/bin/python -m benchmarks.loop [--rows 1000000] [--rounds 3]
+    .venv/bin/python -m benchmarks.loop [--rows 1000000] [--rounds 3] [--only outputs]
 
 A ticker asks for a turn every millisecond; the worst it waited beyond that is printed for each activity, beside that of
 an idle loop and the best of all rounds: only what stays in every round is ours and not the machine's. DESIGN: ≤ 20 ms.
@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +28,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))  # its helpers are no package; what needs them can be imported from here on
 
 from harness import Gateway, House  # noqa: E402
-from hostile import BOMBS, FAULTS, LOADING, OWN, SLOW, Corpus  # noqa: E402
+from hostile import BOMBS, DESCRIPTION, FAULTS, LOADING, OWN, SLOW, Corpus, write_fmu  # noqa: E402
 
+from gateway.domain.runs import RunPlan  # noqa: E402
 from gateway.errors import RunFailed  # noqa: E402
 from gateway.serving import settle  # noqa: E402
 from gateway.simulation.forkservers import NoProcess  # noqa: E402
@@ -39,6 +42,7 @@ from gateway.web.runs import FORMS  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
 
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
+WIDE = 19_000  # outputs; a description may have 20,000 variables
 TICK = 0.001
 # A buyer in a process of its own; says which run it got, and its token.
 FETCH = """
@@ -47,7 +51,7 @@ url, token, body = sys.argv[1:]
 headers = {"authorization": f"Bearer {token}"} if token else {"content-type": "application/json"}
 with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, headers)) as answer:
     said = answer.read()
-    print(answer.headers["run-id"], *re.findall('"run_token":"([^"]*)', str(said[:4000])))
+    print(answer.headers["run-id"], *re.findall('"run_token":"([^"]*)', said.decode("latin-1")))
 """
 
 
@@ -74,7 +78,27 @@ class Ticker:
         return self.worst * 1e3, took * 1e3
 
 
-async def main(rows: int, rounds: int) -> None:
+def models(folder: Path) -> Path:
+    """What is for sale here: VanDerPol, and a model with as many outputs as there may be."""
+    (folder / "msl").mkdir(parents=True)
+    shutil.copy(SHIPPED / "msl" / "VanDerPol.fmu", folder / "msl")
+    names = range(WIDE - 2)
+    more = "".join(
+        f'<ScalarVariable name="n{i}" valueReference="{100 + i}" causality="output" variability="continuous"><Real/>'
+        "</ScalarVariable>"
+        for i in names
+    )
+    listed = "".join(f'<Unknown index="{4 + i}"/>' for i in names)
+    text = DESCRIPTION.replace("</ModelVariables>", f"{more}</ModelVariables>")
+    text = text.replace("</Outputs>", f"{listed}</Outputs>")
+    file = folder / "msl" / "Wide.fmu"
+    with zipfile.ZipFile(write_fmu(folder / "narrow")) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, text if name == "modelDescription.xml" else old.read(name))
+    return folder
+
+
+async def main(rows: int, rounds: int, only: str) -> None:
     # Longer than other functions: the list of activities reads better whole.
     ticker = Ticker()
     with tempfile.TemporaryDirectory() as place:
@@ -82,7 +106,8 @@ async def main(rows: int, rounds: int) -> None:
         os.chmod(folder, 0o755)
         runner = Runner(parallel=2, queued=1000, timeout_seconds=60, memory_mb=2048)
         await runner.start()
-        library = await Library.open(SHIPPED, folder / "library", runner)
+        sold = await asyncio.to_thread(models, folder / "models")
+        library = await Library.open(sold, folder / "library", runner)
         plan = trial(library.models["msl:VanDerPol"])
         plan = replace(plan, step=(plan.stop_time - plan.start_time) / rows)
         files = ResultFiles(folder / "results")
@@ -99,9 +124,9 @@ async def main(rows: int, rounds: int) -> None:
 
         kept: dict[str, Any] = {}
 
-        async def run() -> None:
+        async def run(which: RunPlan = plan, name: str = "run") -> None:
             with runner.reserve(paid=True) as place:
-                kept["run"] = (await runner.run(plan, library.directory_of(plan.model), place)).result
+                kept[name] = (await runner.run(which, library.directory_of(which.model), place)).result
 
         def result() -> Any:
             return kept["run"]
@@ -117,12 +142,16 @@ async def main(rows: int, rounds: int) -> None:
             f"hostile models, {len(steps)} faults in a step": lambda: asyncio.gather(*map(hostile, steps)),
             f"hostile models, {len(loads)} faults on loading": lambda: asyncio.gather(*map(hostile, loads)),
             "run": run,
+            f"run, {WIDE} outputs": lambda: run(trial(library.models["msl:Wide"]), "wide"),
             "write": lambda: asyncio.to_thread(files.write, "x", {}, result()),
             "read": in_thread(files.read, "x"),
             **{form: lambda form=form: asyncio.to_thread(encode, form, {}, result())  # type: ignore[misc]
                for form in (JSON, CSV, ARROW, PARQUET)},
             "plot": in_thread(plot),
         }  # fmt: skip
+        if only:
+            await run()
+        activities = {name: work for name, work in activities.items() if only in name or name == "nothing"}
         settle()  # as a server does
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in activities}
         for _ in range(rounds):
@@ -130,7 +159,7 @@ async def main(rows: int, rounds: int) -> None:
                 found[name].append(await ticker.during(work))
         print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores; {rows} rows, {len(plan.outputs) + 1} columns")
         print(f"{'worst wait of the loop, ms':44} {'best round':>10} {'worst':>8} {'took':>8}")
-        http = await asyncio.to_thread(over_http, folder, rows, rounds)
+        http = await asyncio.to_thread(over_http, folder, rows, rounds, only)
         for name, measured in {**found, **http}.items():
             worst, took = zip(*measured, strict=True)
             print(f"{name:44} {min(worst):10.1f} {max(worst):8.1f} {min(took):8.0f}")
@@ -138,19 +167,23 @@ async def main(rows: int, rounds: int) -> None:
         await runner.close()
 
 
-def over_http(folder: Path, rows: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """What the loop of a whole gateway waits while one buyer runs the model and takes the result in every form."""
+def over_http(folder: Path, rows: int, rounds: int, only: str) -> dict[str, list[tuple[float, float]]]:
+    """What the loop of a whole gateway waits while one buyer runs a model and takes the result in every form."""
     found: dict[str, list[tuple[float, float]]] = {}
-    with LocalStripe() as stripe, House(folder / "house", SHIPPED, folder, stripe).gateway() as gateway:
-        model = gateway.services.library.models["msl:VanDerPol"]  # free, in this house
-        span = model.experiment.stop_time - model.experiment.start_time
-        body = json.dumps({"fmu_id": model.fmu_id, "step": span / (rows - 1)})
-        for _ in range(rounds):
-            worst, (run, token) = _fetch(gateway, f"{gateway.url}/simulate", "", body)
-            found.setdefault("POST /simulate, JSON", []).append(worst)
-            for form in FORMS:
-                worst, _ = _fetch(gateway, f"{gateway.url}/runs/{run}/result.{form}", token, "")
-                found.setdefault(f"GET result.{form}", []).append(worst)
+    with LocalStripe() as stripe:
+        house = House(folder / "house", folder / "models", folder, stripe)
+        (house.folder / "prices.toml").write_text('[prices]\n"msl:VanDerPol" = "0"\n"msl:Wide" = "0"\n')
+        with house.gateway() as gateway:
+            model = gateway.services.library.models["msl:VanDerPol"]
+            span = model.experiment.stop_time - model.experiment.start_time
+            long = json.dumps({"fmu_id": model.fmu_id, "step": span / (rows - 1)})
+            asked = {"": long, f", {WIDE} outputs": json.dumps({"fmu_id": "msl:Wide"})}
+            for which, body in [(which, body) for which, body in asked.items() if only in which] * rounds:
+                worst, (run, token) = _fetch(gateway, f"{gateway.url}/simulate", "", body)
+                found.setdefault(f"POST /simulate, JSON{which}", []).append(worst)
+                for form in FORMS:
+                    worst, _ = _fetch(gateway, f"{gateway.url}/runs/{run}/result.{form}", token, "")
+                    found.setdefault(f"GET result.{form}{which}", []).append(worst)
     return found
 
 
@@ -171,5 +204,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="what has this in its name")
     chosen = parser.parse_args()
-    uvloop.run(main(chosen.rows, chosen.rounds))
+    uvloop.run(main(chosen.rows, chosen.rounds, chosen.only))

@@ -1,5 +1,6 @@
 """Job: what a run's process is told of a plan, and what its answer must look like."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.domain.models import Model, Variable
+from gateway.domain.models import Variable
 from gateway.domain.runs import RunPlan
 from gateway.domain.times import row_count
 from gateway.simulation.results import Result
@@ -51,7 +52,7 @@ def job(plan: RunPlan, *, memory_bytes: int, cpu_seconds: int, max_values: int) 
     most_regular = 2 * (rows + changes)
     columns = ("time", *(name for v in recorded for name in column_names(v)))
     most_rows = min(most_regular + EVENT_ROWS, max(most_regular, max_values // len(columns)))
-    dtypes = ("<f8", *(dtype(model, v) for v in recorded for _ in range(math.prod(v.dimensions))))
+    dtypes = ("<f8", *(dtype(model.fmi_version, v.type) for v in recorded for _ in range(math.prod(v.dimensions))))
     told = {
         "start_time": plan.start_time,
         "stop_time": plan.stop_time,
@@ -87,12 +88,12 @@ def column_names(variable: Variable) -> Iterable[str]:
     ]
 
 
-def dtype(model: Model, variable: Variable) -> str:
-    """As fmpy.simulate_fmu records it."""
-    kind = variable.type
+@functools.cache
+def dtype(fmi_version: str, kind: str) -> str:
+    """As fmpy.simulate_fmu records variables of that type."""
     if kind == "Boolean":
         return "|b1"
     if kind == "Enumeration":
-        return "<i4" if model.fmi_version == "2.0" else "<i8"
+        return "<i4" if fmi_version == "2.0" else "<i8"
     letter = "f" if kind.startswith("Float") else "u" if kind.startswith("U") else "i"
     return np.dtype(f"<{letter}{int(kind.lstrip('UFloatIn')) // 8}").str

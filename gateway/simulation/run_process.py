@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from numpy.typing import NDArray
 
 from gateway.simulation import frame, progress
@@ -80,7 +81,8 @@ class RunProcess:
         self, job: dict[str, Any], dtypes: Sequence[str], most_rows: int
     ) -> dict[str, Any] | list[NDArray[Any]]:
         """The columns or the header of a failure. frame.BadFrame or OSError if it did not do as it must."""
-        await self._loop.sock_sendall(self._stream, frame.pack(job))
+        # By orjson, 20 times as fast: input signals may be a megabyte, and in a thread json holds all others as well.
+        await self._loop.sock_sendall(self._stream, frame.pack(orjson.dumps(job)))
         return await frame.receive(self._loop, self._stream, dtypes, most_rows)
 
     def reached(self) -> float:

@@ -1,6 +1,7 @@
 """Runner: plans in, results out. Every run is a confined, single-use process; a model's code never enters this one."""
 
 import asyncio
+import functools
 import importlib.metadata
 import math
 import os
@@ -28,7 +29,7 @@ from gateway.simulation.run_process import Ended, RunProcess
 from gateway.simulation.zygotes import Zygote, ZygoteDied
 
 ZYGOTES = 16  # kept warm, about 40 MB each of which much is shared; the least recently used idle one leaves
-INLINE_VALUES = 20_000  # of a result; what is computed of more belongs in a thread
+INLINE_VALUES, INLINE_COLUMNS = 20_000, 500  # of a result; what is computed of more belongs in a thread
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
 # A failure with this much resident is called running out of memory: Python and FMPy, and half of what a run may add.
 BASE_MEMORY, MUCH_OF_MEMORY = 32 << 20, 0.5
@@ -118,7 +119,9 @@ class Runner:
         ended for no fault of the model. Cancelling it kills the run."""
         await place.turn()
         limits = {"cpu_seconds": math.ceil(self._timeout) + 1, "max_values": self._max_values}
-        task = job(plan, memory_bytes=self._memory, **limits)
+        make = functools.partial(job, plan, memory_bytes=self._memory, **limits)
+        few = plan.model.column_count(plan.outputs) <= INLINE_COLUMNS
+        task = make() if few else await asyncio.to_thread(make)
         process = await self._open_run(plan, directory)
         begun = time.perf_counter()
         place.begun, place.reached = begun, process.reached
@@ -135,7 +138,7 @@ class Runner:
             _ = result.sha256, result.non_finite  # they are kept: nobody else has to wait for them
             return kpis.compute(plan.kpis, recorded.columns, recorded.arrays) if plan.kpis else {}
 
-        inline = not plan.kpis and result.rows * len(result.columns) <= INLINE_VALUES
+        inline = few and not plan.kpis and result.rows * len(result.columns) <= INLINE_VALUES
         values = finish() if inline else await asyncio.to_thread(finish)
         return Outcome(result, values, ended.cpu, wall, self.provenance(plan))
 

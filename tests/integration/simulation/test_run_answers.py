@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from simulation_bench import FILES, SHIPPED_NAMES, column, described_with, drive
 
 from gateway.domain.runs import InputSignal, Kpi
 from gateway.errors import ModelError
+from gateway.simulation import runner
+from gateway.simulation.job import job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EXCHANGE = described_with("<ModelExchange")
@@ -166,3 +169,17 @@ async def test_a_start_value_that_does_not_take_is_an_error(bench):
     local = next(v.name for v in bench.plan("VanDerPol").model.variables.values() if v.causality == "local")
     with pytest.raises(ModelError, match=re.escape(local)):
         await bench.run("VanDerPol", start_values={local: 123.0})
+
+
+@pytest.mark.parametrize(("columns", "beside"), [(100, False), (1, True)])
+async def test_a_job_of_very_many_columns_is_made_beside_the_loop(bench, monkeypatch, columns, beside):
+    threads = []
+
+    def made(*arguments, **more):
+        threads.append(threading.current_thread())
+        return job(*arguments, **more)
+
+    monkeypatch.setattr(runner, "job", made)
+    monkeypatch.setattr(runner, "INLINE_COLUMNS", columns)
+    await bench.run("BouncingBall")
+    assert [thread is not threading.main_thread() for thread in threads] == [beside]

@@ -16,14 +16,14 @@ COLUMNS = [np.arange(3.0), np.array([True, False, True]), np.array([1, 2, 3], "<
 DTYPES = ["<f8", "|b1", "<i4"]
 
 
-async def answer(raw: bytes, most_rows: int = 10):
+async def answer(raw: bytes, most_rows: int = 10, dtypes=DTYPES):
     """What the gateway makes of these bytes and the end of the stream."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.sendall(raw)
         theirs.shutdown(socket.SHUT_WR)
-        return await frame.receive(asyncio.get_running_loop(), ours, DTYPES, most_rows)
+        return await frame.receive(asyncio.get_running_loop(), ours, dtypes, most_rows)
 
 
 def written(header, columns=()) -> bytes:
@@ -41,6 +41,25 @@ async def test_what_a_child_writes_arrives():
     columns = await answer(WHOLE)
     assert [c.dtype.str for c in columns] == DTYPES
     assert [c.tolist() for c in columns] == [c.tolist() for c in COLUMNS]
+
+
+async def test_very_many_columns_arrive_in_their_order_and_let_others_have_turns_meanwhile():
+    dtypes = [("<f8", "|b1", "<i4", "<i4", "<u8")[i // 7 % 5] for i in range(5 * frame.COLUMNS_AT_ONCE + 3)]
+    columns = [np.arange(2, dtype=np.dtype(dtype)) + np.asarray(i, dtype) for i, dtype in enumerate(dtypes)]
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    arrived = await answer(written({"rows": 2}, columns), dtypes=dtypes)
+    task.cancel()
+    assert [c.dtype.str for c in arrived] == dtypes
+    assert [c.tolist() for c in arrived] == [c.tolist() for c in columns]
+    assert turns >= 5
 
 
 async def test_a_failure_arrives_as_its_header():
@@ -86,7 +105,7 @@ def test_a_job_larger_than_a_socket_takes_at_once_arrives():
     ours, theirs = socket.socketpair()
     job = {"signals": [{"t": [i / 3 for i in range(200_000)]}]}
     with ours, theirs:
-        sender = threading.Thread(target=ours.sendall, args=(frame.pack(job),))
+        sender = threading.Thread(target=ours.sendall, args=(frame.pack(json.dumps(job).encode()),))
         sender.start()
         assert frame.read_job(theirs.fileno()) == job
         sender.join()
