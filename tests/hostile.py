@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "patch_exit_and_hang": (TIMEOUT, "did not end"), "patch_zygote_silent": (TIMEOUT, ""),
     "patch_zygote_dead": (CRASH, ""), "patch_zygote_liar": (CRASH, "took the process"),
     "patch_zygote_full": (NoProcess, "could not fork"), "patch_zygote_filter": (HARMLESS, ""),
-    "patch_zygote_flood": (CRASH, ""),
+    "patch_zygote_flood": (CRASH, ""), "patch_zygote_cheap": (HARMLESS, ""), "patch_zygote_dear": (HARMLESS, ""),
     # forged words of the zygote
     "forge_hello": (TIMEOUT, ""), "forge_hello_and_die": (CRASH, ""), "forge_hello_shape": (CRASH, "loaded"),
     "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"),

@@ -33,6 +33,8 @@ INLINE_VALUES, INLINE_COLUMNS = 20_000, 500  # of a result; what is computed of 
 MODEL_TEXT = 200  # printable characters of a model's own words that a buyer sees
 # A failure with this much resident is called running out of memory: Python and FMPy, and half of what a run may add.
 BASE_MEMORY, MUCH_OF_MEMORY = 32 << 20, 0.5
+CORES = os.cpu_count() or 1
+AHEAD_SECONDS = 1.0  # much more than a run's process uses before it has its job
 FMPY_VERSION = importlib.metadata.version("fmpy")
 PLATFORM = f"{platform.machine()}-{platform.system().lower()}"
 OUT_OF_MEMORY = re.compile(
@@ -140,7 +142,7 @@ class Runner:
 
         inline = few and not plan.kpis and result.rows * len(result.columns) <= INLINE_VALUES
         values = finish() if inline else await asyncio.to_thread(finish)
-        return Outcome(result, values, ended.cpu, wall, self.provenance(plan))
+        return Outcome(result, values, _cpu(ended, wall), wall, self.provenance(plan))
 
     def forget(self, sha256: str) -> None:
         """The model is gone, and with it what its zygotes would read: they end, with what runs in them."""
@@ -175,7 +177,7 @@ class Runner:
             if isinstance(accepted, Result):
                 return accepted
             failure = ModelCrashed(f"The result is not one: {accepted}.")
-        failure.cpu_seconds = ended.cpu if ended else wall
+        failure.cpu_seconds = max(_cpu(ended, wall), wall) if ended else wall
         raise failure
 
     def _crash(self, ended: Ended) -> RunFailed:
@@ -268,6 +270,12 @@ class Runner:
             "fmpy_version": FMPY_VERSION,
             "platform": PLATFORM,
         }
+
+
+def _cpu(ended: Ended, wall: float) -> float:
+    """What the zygote says that a run used, in seconds, as far as it can be: a library's constructor may have taught it
+    to lie. So a failed run counts for its duration at least, in which its place was nobody else's."""
+    return min(ended.cpu, CORES * (wall + AHEAD_SECONDS))
 
 
 def _printable(text: str) -> str:

@@ -258,6 +258,15 @@ static int patch_zygote_flood(M *m) { /* the same, and as many as it can */
                   "    for i in range(20000): control.send(b'{\"id\": 4711, \"status\": 0, \"cpu\": 0, \"rss\": 0}')\n"
                   "    return old(control, *a)\nsocket.recv_fds = recv_fds"), fmi2OK;
 }
+static int costs(const char *seconds) { /* as it says of its runs */
+    char code[400];
+    snprintf(code, sizeof code, "from gateway.simulation import zygote\nold = zygote._ended\n"
+             "class Usage: ru_utime, ru_stime, ru_maxrss = %s, 0.0, 0\n"
+             "zygote._ended = lambda: ((pid, status, Usage) for pid, status, _ in old())", seconds);
+    return python(code), fmi2OK;
+}
+static int patch_zygote_cheap(M *m) { return costs("0.0"); }
+static int patch_zygote_dear(M *m) { return costs("900000.0"); }
 static int patch_zygote_filter(M *m) { /* its runs then have the zygote's rights, not a run's */
     return python("from gateway.simulation import sandbox\nsandbox.filter_system_calls = lambda *a: None\n"
                   "sandbox.limit = lambda **k: None"), fmi2OK;
@@ -433,7 +442,7 @@ static const Fault FAULTS[] = {
     AT(STEP, forge_error_and_stay) AT(STEP, half_frame) AT(STEP, half_frame_and_hang) AT(STEP, long_header)
     AT(STEP, hello_again) AT(STEP, close_all) AT(STEP, patch_frames) AT(STEP, patch_values) AT(STEP, patch_exit)
     AT(STEP, patch_exit_and_hang) AT(LOAD, patch_zygote_silent) AT(LOAD, patch_zygote_dead) AT(LOAD, patch_zygote_full) AT(LOAD, patch_zygote_liar)
-    AT(LOAD, patch_zygote_flood)
+    AT(LOAD, patch_zygote_flood) AT(LOAD, patch_zygote_cheap) AT(LOAD, patch_zygote_dear)
     AT(LOAD, patch_zygote_filter) AT(LOAD, forge_hello) AT(LOAD, forge_hello_and_die) AT(LOAD, forge_hello_shape)
     AT(LOAD, forge_hello_junk) AT(LOAD, forge_hello_types) AT(LOAD, forge_hello_missing)
     AT(LOAD, flood_control)

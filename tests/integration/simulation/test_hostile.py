@@ -13,6 +13,7 @@ import hostile
 import pytest
 from hostile import FAULTS, ROOT, Corpus
 
+from gateway.errors import SimulationTimeout
 from gateway.simulation import watch
 
 
@@ -71,5 +72,18 @@ async def test_a_library_that_begins_to_work_later_is_ended(everybodys, monkeypa
             break
         await asyncio.sleep(0.02)
     assert not zygote.alive
+    await corpus.close()
+    assert corpus.wrong == {}
+
+
+@pytest.mark.parametrize("says", ["patch_zygote_cheap", "patch_zygote_dear"])
+async def test_a_run_counts_for_no_less_than_its_duration_and_no_more_than_the_machine_has(everybodys, says):
+    corpus = Corpus(everybodys, parallel=1, timeout=0.5)
+    await corpus.begin()
+    most = (os.cpu_count() or 1) * 60.0
+    with pytest.raises(SimulationTimeout) as failure:
+        await corpus.run(says, "loop")
+    assert 0.5 <= failure.value.cpu_seconds < most
+    assert (await corpus.run(says)).cpu_seconds < most
     await corpus.close()
     assert corpus.wrong == {}
