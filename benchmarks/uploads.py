@@ -29,7 +29,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
 
-from bad_uploads import CASES, LARGE  # noqa: E402
+from bad_uploads import CASES  # noqa: E402
+from large_uploads import LARGE  # noqa: E402
 
 from benchmarks.loop import Ticker  # noqa: E402
 from benchmarks.servers import free_port  # noqa: E402

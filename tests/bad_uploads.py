@@ -1,7 +1,6 @@
 """Bad uploads: archives, descriptions and binaries of every kind that is refused without running them."""
 
 import io
-import random
 import stat
 import struct
 import zipfile
@@ -96,8 +95,9 @@ def library(change: Callable[[bytes], bytes]) -> bytes:
     return pack({name: change(raw) if name.endswith(".so") else raw for name, raw in entries().items()})
 
 
-def variables(count: int) -> str:
-    return "".join(f'<Float64 name="n{i}" valueReference="{100 + i}"/>' for i in range(count)) + "</ModelVariables>"
+def variables(count: int, last: str = "") -> str:
+    many = "".join(f'<Float64 name="n{i}" valueReference="{100 + i}"/>' for i in range(count))
+    return f"{many}{last}</ModelVariables>"
 
 
 def attributes(count: int, length: int = 1) -> str:
@@ -114,6 +114,8 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><fmiModelDescription'
 ARRAY = '<Float64 name="w" valueReference="90" start="0"><Dimension start="2"/>'
 OTHER = ARRAY.replace('"w"', '"x"').replace('"2"', '"3"')
 IDENTIFIER = 'modelIdentifier="BouncingBall"'
+TWO = '<Float64 name="w" valueReference="99" start="0"><Dimension start="2"/>'
+LAST = '<Float64 name="{}" valueReference="99"/>'
 DEEP = "<Annotations>" + "<Clock>" * 40 + "</Clock>" * 40 + "</Annotations><ModelVariables>"
 BUILD = "sources/buildDescription.xml"
 TEXT = b"a text file of 38 bytes, not a library"
@@ -226,6 +228,11 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
     "duplicate_variable": [
         lambda: described('name="v"', 'name="h"'),
         lambda: described("</ModelVariables>", f'{ARRAY}<Alias name="h"/></Float64></ModelVariables>'),
+        lambda: described('name="v"', "hint='name=\"w\"' name = 'h'"),
+        lambda: described2('name="tau"', 'name="w"'),
+        lambda: described("</ModelVariables>", f'{LAST.format("n0")}{variables(19_000)}'),
+        lambda: described("</ModelVariables>", f'{LAST.format("&#110;0")}{variables(19_000)}'),
+        lambda: described("</ModelVariables>", f'{variables(19_000, LAST.format("n0"))}'),
     ],
     "invalid_fmu": [
         lambda: described('causality="output"', 'causality="result"'),
@@ -237,6 +244,16 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{1 << 32}"/></ModelVariables>'),
         lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{"9" * 5_000}"/></ModelVariables>'),
         lambda: described2("<Real", "<Annotations/><Other"),
+        lambda: described('start="0.7"', 'start="much"'),
+        lambda: described('start="0.7"', 'start="0.7 0.8"'),
+        lambda: described('start="0.7"', 'start=""'),
+        lambda: described('min="0.0"', 'min="low"'),
+        lambda: described('max="1.0"', 'max="high"'),
+        lambda: described("</ModelVariables>", f"{TWO.replace('0', '1 x')}</Float64></ModelVariables>"),
+        lambda: described("</ModelVariables>", f"{TWO.replace('2', 'two')}</Float64></ModelVariables>"),
+        lambda: described("</ModelVariables>", '<Int32 name="w" valueReference="90" start="1.5"/></ModelVariables>'),
+        lambda: described2('start="', 'start="x'),
+        lambda: described("</ModelVariables>", variables(19_000, '<Int8 name="w" valueReference="90" start="1.5"/>')),
     ],
     "bad_experiment": [
         lambda: described('stopTime="3.0"', 'stopTime="nan"'),
@@ -263,27 +280,3 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
     ],
 }  # fmt: skip
 CASES = [(code, make) for code, makes in CORPUS.items() for make in makes]
-
-
-def with_variables(turn: int) -> bytes:
-    """A good FMU of 19,000 variables, another one each turn."""
-    return described("</ModelVariables>", f"<!-- {turn} -->{variables(19_000)}")
-
-
-def with_data(turn: int) -> bytes:
-    """A good FMU of 60 MB that cannot be packed."""
-    data = random.Random(turn).randbytes(60 << 20)
-    return pack(entries() | {"resources/data": data}, compression=zipfile.ZIP_STORED)
-
-
-def with_files(turn: int) -> bytes:
-    """A good FMU of nearly as many files as there may be."""
-    return pack(entries() | {f"resources/{i}": b"%d" % turn for i in range(intake.MAX_ENTRIES - 50)})
-
-
-# They are right, and as large as they may be.
-LARGE: dict[str, Callable[..., bytes]] = {
-    "19,000 variables": lambda turn=0: with_variables(turn),
-    "60 MB": lambda turn=0: with_data(turn),
-    "1,950 files": lambda turn=0: with_files(turn),
-}

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.simulation.markup import MAX_DESCRIPTION, Refused, check_description, check_markup
+from gateway.simulation.markup import MAX_DESCRIPTION, check_description, check_markup
+from gateway.simulation.variables import Refused
 
 __all__ = ["Refused", "binary_folder", "platforms", "unpack"]
 

@@ -8,32 +8,23 @@ validate_fmu lists in the report. FMI 2.0.4, 2.2; FMI 3.0.1, 2.4.
 import codecs
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
 
 from lxml import etree
 
 from gateway.domain.solvers import MAX_TOLERANCE
-from gateway.errors import UPLOAD_REFUSALS
+from gateway.simulation.variables import FMI3_TYPES, MAX_VARIABLES, Refused, Variables, check_twice
 
 MAX_DESCRIPTION = 16 << 20  # bytes of modelDescription.xml
 MAX_ELEMENTS = 100_000  # of it: FMPy makes a tree of them, which takes 14 ms to free. 20,000 variables have 40,000
 MAX_DEPTH = 32  # of its elements
 MAX_ATTRIBUTES = 10_000  # of one element, which is parsed in one go: 900,000 take 310 ms. FMI has some 20
-MAX_VARIABLES = 20_000  # and aliases
-MAX_NAME = 1_000  # characters of a variable's name
 MAX_WORDS = 2_000  # different names of elements and attributes: lxml keeps each for ever. FMI has some 200
-MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
 PIECE = 256 << 10  # bytes that are looked at in one go, which takes 2 ms
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")  # FMPy would load "../../x" otherwise
 VERSION = re.compile(r"(2\.0|3\.0)([.-].*)?\Z")
 INTERFACES = ("CoSimulation", "ModelExchange")
-CAUSALITIES = ("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent")
-VARIABILITIES = ("constant", "fixed", "tunable", "discrete", "continuous")
-FMI2_TYPES = {"Real", "Integer", "Boolean", "String", "Enumeration"}
-FMI3_TYPES = {"Float32", "Float64", "Boolean", "String", "Binary", "Enumeration", "Clock"} | {
-    f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
-}
 FMI3_VARIABLE = re.compile(b"<(?:%s)[ \\n\\r\\t]" % "|".join(sorted(FMI3_TYPES)).encode())
 ENCODINGS = ("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252")  # a DOCTYPE is seen in these
 DECLARATION = b"<?xml"
@@ -44,30 +35,22 @@ FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
 OVERLAP = max(map(len, FORBIDDEN)) * 2  # bytes; twice for UTF-16
 
 
-class Refused(Exception):
-    """The FMU cannot be taken: a code of UPLOAD_REFUSALS, and what exactly it is this time."""
-
-    def __init__(self, code: str, text: str) -> None:
-        assert code in UPLOAD_REFUSALS, code
-        super().__init__(text)
-        self.code = code
-
-
 def check_description(file: IO[bytes], name: str) -> tuple[str, set[str]]:
     """The FMI version and the model identifiers. Refused if anything is wrong. `name` is what to call the file."""
     outline = _Outline(name)
-    _parse(file, name, outline)
+    pieces = list(_pieces(file, name))
+    check_twice(b"".join(pieces))
+    _parse(pieces, name, outline)
     outline.check_whole()
     return outline.version, outline.identifiers
 
 
 def check_markup(file: IO[bytes], name: str) -> None:
     """That it is XML which can be read without harm, whatever it says."""
-    _parse(file, name, _Elements(name))
+    _parse(_pieces(file, name), name, _Elements(name))
 
 
-def _parse(file: IO[bytes], name: str, target: "_Elements") -> None:
-    pieces = list(_pieces(file, name))
+def _parse(pieces: Iterable[bytes], name: str, target: "_Elements") -> None:
     options = {"resolve_entities": False, "no_network": True, "load_dtd": False}
     parser = etree.XMLParser(target=target, **options)
     try:
@@ -177,11 +160,16 @@ class _Outline(_Elements):
         self.version = self._section = ""
         self.identifiers: set[str] = set()
         self._sections: set[str] = set()
-        self._variables = _Variables()
+        self._variables = Variables()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         super().start(tag, attributes)
-        if self._depth == 1:
+        if self._section == "ModelVariables" and self._depth > 2:  # first: nearly all of them
+            if self._depth == 3:
+                self._variables.begin(tag, attributes)
+            elif self._depth == 4:
+                self._variables.child(tag, attributes)
+        elif self._depth == 1:
             self._root(tag, attributes)
         elif self._depth == 2:
             self._section = tag
@@ -190,11 +178,6 @@ class _Outline(_Elements):
                 self._interface(attributes)
             elif tag == "DefaultExperiment":
                 _check_experiment(attributes)
-        elif self._section == "ModelVariables":
-            if self._depth == 3:
-                self._variables.begin(tag, attributes)
-            elif self._depth == 4:
-                self._variables.child(tag, attributes)
 
     def end(self, tag: str) -> None:
         super().end(tag)
@@ -202,6 +185,7 @@ class _Outline(_Elements):
             self._variables.end()
 
     def check_whole(self) -> None:
+        self._variables.check()
         if not self.identifiers:
             raise Refused("no_interface", "It offers neither co-simulation nor model exchange.")
         if "ModelVariables" not in self._sections:
@@ -223,60 +207,6 @@ class _Outline(_Elements):
         if attributes.get("needsExecutionTool") in {"true", "1"}:
             raise Refused("needs_tool", "It needs the tool that made it to run: export it as a stand-alone FMU.")
         self.identifiers.add(identifier)
-
-
-class _Variables:
-    """ModelVariables. Beside the names: what FMPy would take for something else, or no request could be checked by."""
-
-    def __init__(self) -> None:
-        self.is_fmi2 = False
-        self._names: set[str] = set()
-        self._layouts: dict[str, tuple[str, ...]] = {}  # FMI 3.0: value reference → type and dimensions
-        self._name = self._reference = ""
-        self._layout: list[str] = []
-
-    def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self._take_name(attributes)
-        self._name, self._reference = attributes.get("name", ""), attributes.get("valueReference", "")
-        self._layout = [] if self.is_fmi2 else [tag]
-        digits = self._reference
-        if not digits.isdecimal() or len(digits) > len(str(MAX_REFERENCE)) or int(digits) > MAX_REFERENCE:
-            raise self._invalid(f"has no value reference from 0 to {MAX_REFERENCE}")
-        if attributes.get("causality", "local") not in CAUSALITIES:
-            raise self._invalid(f"has the causality {attributes['causality'][:30]!r}, which FMI does not know")
-        if attributes.get("variability", "fixed") not in VARIABILITIES:
-            raise self._invalid(f"has the variability {attributes['variability'][:30]!r}, which FMI does not know")
-
-    def child(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self.is_fmi2 and tag in FMI2_TYPES:
-            self._layout.append(tag)
-        elif tag == "Dimension" and not self.is_fmi2:
-            self._layout.append(f"{attributes.get('start')}/{attributes.get('valueReference')}")
-        elif tag == "Alias" and not self.is_fmi2:  # FMPy makes a variable of it
-            self._take_name(attributes)
-
-    def end(self) -> None:
-        types = FMI2_TYPES if self.is_fmi2 else FMI3_TYPES
-        if not self._layout or self._layout[0] not in types:  # FMPy would take the type of the variable before it
-            raise self._invalid("has no type of FMI's")
-        if not self.is_fmi2 and self._layouts.setdefault(self._reference, tuple(self._layout)) != tuple(self._layout):
-            raise self._invalid("has the value reference of a variable of another type or size")
-
-    def _take_name(self, attributes: Mapping[str, str]) -> None:
-        name = attributes.get("name", "")
-        if not name or len(name) > MAX_NAME or not name.isprintable():
-            raise Refused("bad_variable_name", f"The variable name {name[:60]!r} is empty, too long or not printable.")
-        if name == "time" and attributes.get("causality") != "independent":
-            text = "A variable is called time, which is the name of the first column of every result."
-            raise Refused("bad_variable_name", text)
-        if name in self._names:
-            raise Refused("duplicate_variable", f"The variable name {name[:60]!r} is there twice.")
-        if len(self._names) == MAX_VARIABLES:
-            raise Refused("too_many_variables", f"It has more than {MAX_VARIABLES} variables.")
-        self._names.add(name)
-
-    def _invalid(self, text: str) -> Refused:
-        return Refused("invalid_fmu", f"The variable {self._name[:60]!r} {text}.")
 
 
 def _check_experiment(attributes: Mapping[str, str]) -> None:
