@@ -170,6 +170,17 @@ class Gateway(Buyer):
     def violations(self) -> list[str]:
         return violations(self.settings.database_path)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Meanwhile another process holds the database, longer than the gateway waits for it."""
+        self.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=10").fetchone()))
+        db = sqlite3.connect(self.settings.database_path, isolation_level=None)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            db.close()
+
 
 def rows(database: Path, sql: str, *values: Any) -> list[dict[str, Any]]:
     db = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)

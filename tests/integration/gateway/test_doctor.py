@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from commands import command
 from harness import BALL, Gateway, House, change, problem
 
 from gateway.settings import SHIPPED_MODELS
-from gateway.store.connection import connect
 
 Start = Callable[..., Gateway]
 
@@ -41,12 +40,9 @@ def test_doctor_tells_the_alarms_of_the_books_and_of_the_gateway_that_serves(
     change(gateway.settings.database_path, "UPDATE inbox SET state = 'dead' WHERE type = 'checkout.session.completed'")
     for _ in range(5):
         gateway.stripe.deliver_raw("{}", secret="whsec_wrong")
-    gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=10").fetchone()))
-    with closing(connect(gateway.settings.database_path)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with gateway.locked():
         problem(gateway.simulate(BALL, bought.token), 503, "busy")
         done = command(gateway.settings, "doctor", **one_model)
-        other.execute("ROLLBACK")
     assert done.returncode == 1
     line = finding(done, "alarms") or ""
     assert line.startswith("FAULT")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 from harness import BALL, FREE, Buyer, Gateway, House, free_port, problem, until
+from promised import promised
+from uploading import fmu, send
 
 from gateway.store.store import violations
 
@@ -90,6 +92,27 @@ def test_a_limited_answer_says_what_is_left(open_gateway: Start) -> None:
     assert "ratelimit" not in gateway.get("/library").headers
     refused = until(lambda: (a := gateway.simulate(BALL)).status_code == 429 and a, "the limit of quotes")
     assert (left(refused), refused.headers["retry-after"]) == ({"quotes": 0}, "1")
+
+
+def test_the_contract_names_the_headers_that_say_what_is_left(open_gateway: Start) -> None:
+    gateway = open_gateway(keys_per_minute=2, checkouts_per_minute=1, free_runs_per_minute=1, uploads_per_day=2)
+    owner, raw = gateway.account(), fmu()
+    first, second = gateway.quote(), gateway.quote()
+    answers = {
+        "POST /keys": [gateway.http.post("/keys"), gateway.http.post("/keys")],
+        "GET /checkout/{quote}": [gateway.get(quote["checkout_url"]) for quote in (first, second)],
+        "POST /pay": [owner.http.post("/pay", json={"fmu_id": "msl:BouncingBall"})],
+        "POST /simulate": [
+            gateway.simulate(FREE, headers={"prefer": "respond-async"}), gateway.simulate(FREE),
+        ],
+        "POST /fmus": [send(owner, raw), send(owner, raw), send(owner, raw)],
+    }  # fmt: skip
+    statuses = [answer.status_code for of_one in answers.values() for answer in of_one]
+    assert statuses == [201, 429, 303, 429, 429, 202, 429, 201, 200, 429]
+    for operation, of_one in answers.items():
+        for answer in of_one:
+            assert {"ratelimit", "ratelimit-policy"} <= set(answer.headers)
+            assert {"RateLimit", "RateLimit-Policy"} <= set(promised(operation, answer.status_code)["headers"])
 
 
 def serve(house: House) -> tuple[subprocess.Popen[bytes], str]:

@@ -2,14 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from harness import BALL, Gateway, problem
-
-from gateway.store.connection import connect
 
 Start = Callable[..., Gateway]
 
@@ -43,12 +40,9 @@ def test_a_database_that_cannot_be_read_is_not_ready_and_the_answer_says_so(
 def test_a_database_that_takes_no_writes_is_not_ready_until_it_does(open_gateway: Start) -> None:
     gateway = open_gateway()
     bought = gateway.buy()
-    gateway.call(lambda s: s.store.write(lambda db: db.execute("PRAGMA busy_timeout=10").fetchone()))
-    with closing(connect(gateway.settings.database_path)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with gateway.locked():
         problem(gateway.simulate(BALL, bought.token), 503, "busy")
         said = checks(gateway.get("/ready"))
-        other.execute("ROLLBACK")
     assert said["database"]["ok"] is False
     assert "failed writes" in said["database"]["detail"]
     assert "failed writes" in said["alarms"]["detail"]
