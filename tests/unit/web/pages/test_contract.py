@@ -170,8 +170,13 @@ def test_the_docs_give_lines_to_paste() -> None:
 def test_the_text_for_agents_is_short_and_names_only_what_exists() -> None:
     text = pages.llms_txt(base_url=BASE)
     assert "{base_url}" not in text
-    assert len(text) < 5000
+    assert len(text) < 5100
     assert {"max_price", "Idempotency-Key", "wait=25", "Payment-Token"} <= set(re.findall(r"[\w-]+(?:=25)?", text))
-    listed = text.split("## Errors")[1].split("429 and 503")[0]
-    named = set(re.findall(r"\b[a-z]+_[a-z_]+\b", listed)) - {"next_step"}
-    assert named <= set(CODES)
+
+
+def test_the_text_for_agents_names_every_refusal_but_those_of_an_upload_with_its_status() -> None:
+    listed = pages.llms_txt(base_url=BASE).split("lists all.")[1].split("429 and 503 carry")[0]
+    told = {code: int(of[:3]) for of in " ".join(listed.split()).split(" · ") for code in re.split(r", ?", of[4:])}
+    at_uploads = set(SCHEMAS["UploadRefused"]["allOf"][1]["properties"]["code"]["enum"]) - {"invalid_request"}
+    others = set(CODES) - at_uploads - {"webhook_refused", "prefetch_refused", "not_found", "method_not_allowed"}
+    assert told == {code: every_problem()[code].status for code in others}
