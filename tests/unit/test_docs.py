@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.flows.meter import WEBHOOKS_REFUSED_ALARM, Meter
 from gateway.flows.receive_webhook import WATCHED
 from gateway.settings import Settings
+from gateway.store.alarms import Alarms
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -61,3 +63,13 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("name", ["README.md", "docs/operations.md"])
 def test_an_operator_is_told_every_event_that_the_gateway_acts_on(name: str) -> None:
     assert {event for event in WATCHED if f"`{event}`" not in (ROOT / name).read_text()} == set()
+
+
+def test_an_operator_is_told_what_to_do_about_every_alarm() -> None:
+    meter = Meter()
+    meter.webhooks_refused = WEBHOOKS_REFUSED_ALARM
+    every = dict.fromkeys(Alarms.__dataclass_fields__, 1)
+    table = re.findall(
+        r"^\| `([a-z ]+)` \|", (ROOT / "docs/operations.md").read_text().split("| alarm |")[1], re.MULTILINE
+    )
+    assert set(table) == {*Alarms(**every).raised, *meter.webhook_alarm}
