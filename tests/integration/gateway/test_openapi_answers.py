@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import Gateway
+from harness import BALL, Gateway
+from promised import promised
 
 # A long poll may last 25 s, which says nothing about its answer.
 CONFIG = """
@@ -27,3 +28,12 @@ def test_no_answer_contradicts_openapi(gateway: Gateway, tmp_path: Path) -> None
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Test cases:" in done.stdout
+
+
+def test_the_examples_in_csv_are_as_what_is_answered(gateway: Gateway) -> None:
+    answer = gateway.simulate(BALL, gateway.buy().token, headers={"accept": "text/csv"})
+    assert answer.text.startswith(promised("POST /simulate", 200)["content"]["text/csv"]["example"])
+    template = promised("GET /fmus/{fmu_id}/inputs.csv", 200)["content"]["text/csv"]["example"]
+    header, *rows = gateway.get("/fmus/msl:DCMotor/inputs.csv").text.splitlines()
+    assert header.startswith(template.splitlines()[0])
+    assert len(rows) == len(template.splitlines()) - 1
