@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant("unpacked-in-memory", "a model that passes for unpacked is on disk", "gateway/simulation/intake.py",
            "        _sync(temporary)\n", "", "tests/unit/simulation/test_intake.py"),
     Mutant("two-owners", "one process owns a database", "gateway/store/lock.py",
-           "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
+           "fcntl.flock(named, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
            f"{GATEWAY}/test_after_a_restart.py"),
     Mutant("two-names", "one process owns a database, whatever it is called", "gateway/store/lock.py",
            "fcntl.fcntl(itself, fcntl.F_OFD_SETLK, EXCLUSIVE)", "pass", f"{STORE}/test_lock.py"),
