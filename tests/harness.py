@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 import uvloop
 from buyer import BALL, FREE, PATIENCE, SLOW, Bought, Buyer, problem
@@ -155,6 +156,17 @@ class Gateway(Buyer):
         """Stripe's payment intent."""
         session = next(s for s in self.stripe.objects("checkout.session") if s["id"] == bought.stripe_session_id)
         return str(session["payment_intent"])
+
+    def another_session(self, purchase: str, **changes: str) -> str:
+        """A Checkout Session that says of itself that it is for a purchase, as if Stripe had forgotten the first."""
+        price = {"currency": "usd", "unit_amount": "100", "product_data][name": "again"}
+        form = {
+            "mode": "payment", "client_reference_id": purchase, "metadata[purchase]": purchase,
+            "success_url": "https://example.com/", "line_items[0][quantity]": "1",
+            **{f"line_items[0][price_data][{name}]": value for name, value in price.items()}, **changes,
+        }  # fmt: skip
+        made = httpx.post(f"{self.stripe.url}/v1/checkout/sessions", data=form, auth=("sk_test_harness", ""))
+        return str(made.raise_for_status().json()["id"])
 
     def token_state(self, bought: Bought) -> str:
         return str(self.rows("SELECT state FROM token WHERE id = ?", self.purchase_id(bought))[0]["state"])

@@ -24,6 +24,7 @@ FAILED = 1  # pytest's exit code for tests that failed; 2 to 5 mean that they di
 
 QUERIES = "gateway/store/queries.sql"
 SCHEMA = "gateway/store/schema/0001_money.sql"
+MORE = "gateway/store/schema/0002_whose_money.sql"
 REDEEM = "gateway/flows/redeem_and_run.py"
 SETTLE = "gateway/flows/settle_purchase.py"
 RECONCILE = "gateway/flows/reconcile.py"
@@ -84,6 +85,12 @@ MUTANTS = (
     Mutant("negative", "no balance of ours is negative, by constraint", SCHEMA,
            "CHECK(amount>=0 OR acct LIKE 'stripe:%' OR acct LIKE 'loss:%')", "CHECK(amount IS NOT NULL)",
            f"{STORE}/test_constraints.py"),
+    Mutant("changed-afterwards", "a transfer is never changed, by constraint", MORE,
+           "RAISE(ABORT,'a transfer is never changed')", "1", f"{STORE}/test_constraints.py"),
+    Mutant("any-way", "value moves from and to what its kind says, by constraint", MORE,
+           "VIRTUAL CHECK(legal=1)", "VIRTUAL", f"{STORE}/test_constraints.py"),
+    Mutant("other-terms-later", "what was paid for stands, by constraint", MORE,
+           "RAISE(ABORT,'the terms of a paid purchase never change')", "1", f"{STORE}/test_constraints.py"),
     Mutant("key-used-twice", "one run per Idempotency-Key, by constraint", SCHEMA,
            "CREATE UNIQUE INDEX run_idempotency", "CREATE INDEX run_idempotency", f"{STORE}/test_money_moves.py"),
     Mutant("booked-twice", "a transfer is booked once", "gateway/store/money.py",
@@ -181,6 +188,14 @@ MUTANTS = (
            'item.status.startswith("warning_")', "False", f"{GATEWAY}/test_endings.py"),
     Mutant("any-mode", "only a session for a payment pays", SETTLE,
            '"mode": session.mode == "payment",', "", "tests/unit/flows/test_settle_checks.py"),
+    Mutant("committed-untold", "what was committed is told, whoever is cancelled", "gateway/flows/services.py",
+           "    return whole\n", "    return flow\n", f"{GATEWAY}/test_told_once.py"),
+    Mutant("told-by-another", "second money at the same moment is told as what it is", SETTLE,
+           "        fault = _other_terms(services.store.purchase(purchase.id) or purchase, session)\n", "",
+           f"{GATEWAY}/test_told_once.py"),
+    Mutant("our-clock", "how far Stripe's list was read is said by Stripe's clock", RECONCILE,
+           "set_progress(EVENTS_READ, newest)", "set_progress(EVENTS_READ, services.now())",
+           f"{GATEWAY}/test_late_rounds.py"),
     Mutant("starved", "purchases that stay undecided do not hide the others", RECONCILE,
            "if len(found) == AT_ONCE else None", "if False else None", f"{GATEWAY}/test_late_rounds.py"),
     Mutant("opens-for-ever", "each try to make a Checkout Session counts", "gateway/flows/open_checkout.py",

@@ -8,7 +8,7 @@ from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.quotes import read_quote
 from gateway.domain.statements import Kind
 from gateway.domain.tokens import Token, TokenState
-from gateway.flows.payment_events import PaymentEvent, about, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, of_money, payment_event
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services, undivided
 from gateway.flows.settle_purchase import settle_purchase
@@ -73,8 +73,8 @@ async def given_otherwise(services: Services, ref: str, *, reason: str, dry_run:
     livemode, now = services.settings.livemode, services.now()
     money = await give_back_otherwise(services.store, ref, livemode=livemode, dry_run=dry_run, now=now)
     if money is not None and not dry_run:
-        more = {"amount": money.amount, "currency": money.currency, "reason": reason}
-        payment_event(services, PaymentEvent.GIVEN_OTHERWISE, **about(services, ref), **more)
+        told = await about(services, ref) | of_money(money)
+        payment_event(services, PaymentEvent.GIVEN_OTHERWISE, **told, reason=reason)
         services.news.tell(ref)
     return money
 

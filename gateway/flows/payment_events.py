@@ -4,7 +4,9 @@ from enum import StrEnum
 
 import structlog
 
+from gateway.domain.money import Money
 from gateway.flows.services import Services
+from gateway.store.reports import read_unmatched_purchase
 
 log = structlog.get_logger()
 
@@ -28,9 +30,18 @@ class PaymentEvent(StrEnum):
     GIVEN_OTHERWISE = "given_otherwise"  # by a person, since Stripe would not
 
 
-def about(services: Services, ref: str) -> dict[str, str]:
-    """Which id an order's or a transfer's `ref` is: our purchase, or the Checkout Session whose money is unmatched."""
-    return {"purchase": ref} if services.store.purchase(ref) is not None else {"session": ref}
+async def about(services: Services, ref: str) -> dict[str, str]:
+    """What an order's or a transfer's `ref` is: our purchase, or the Checkout Session whose money is unmatched, with
+    the purchase that it was meant for."""
+    if services.store.purchase(ref) is not None:
+        return {"purchase": ref}
+    meant_for = await read_unmatched_purchase(services.store, ref)
+    return {"session": ref} if meant_for is None else {"session": ref, "purchase": meant_for}
+
+
+def of_money(money: Money) -> dict[str, str]:
+    """Of what was moved, where that need not be the price."""
+    return {"amount": money.amount, "currency": money.currency}
 
 
 def payment_event(
@@ -46,8 +57,9 @@ def payment_event(
     request comes along by itself."""
     services.meter.payment_events[event] += 1
     known = services.store.purchase(purchase) if purchase else None
-    said: dict[str, str | int | None] = {"purchase": purchase, "session": session, "run": run, **more}
+    said: dict[str, str | int | None] = {"purchase": purchase, "session": session, "run": run}
     if known is not None:
         said |= {"session": session or known.stripe_session_id, "account": known.account_id}
         said |= {"amount": known.price.amount, "currency": known.currency, "livemode": bool(known.livemode)}
+    said |= more  # an amount that is not the price, too
     log.info(event.value, **{name: value for name, value in said.items() if value is not None})

@@ -3,7 +3,7 @@
 import structlog
 
 from gateway.errors import GatewayError
-from gateway.flows.payment_events import PaymentEvent, about, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, of_money, payment_event
 from gateway.flows.services import Services, undivided
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import AlreadyRefunded, RefundRefused
@@ -37,7 +37,7 @@ async def carry_out_refund(services: Services, order: Order) -> None:
 @undivided
 async def _book_refunded(services: Services, order: Order, refund_id: str) -> None:
     if await services.store.finish_refund(order.id, refund_id=refund_id, now=services.now()):
-        told = about(services, order.ref)
+        told = await about(services, order.ref) | of_money(order.money)
         payment_event(services, PaymentEvent.REFUNDED, **told, refund=refund_id, reason=order.reason)
     services.news.tell(order.ref)
 
@@ -66,7 +66,8 @@ async def _refused(services: Services, order: Order, why: str) -> None:
 @undivided
 async def _book_refused(services: Services, order: Order, why: str) -> None:
     if await services.store.refuse_refund(order.id, reason=why, now=services.now()):
-        payment_event(services, PaymentEvent.REFUND_REFUSED, **about(services, order.ref), order=order.id, why=why)
+        told = await about(services, order.ref) | of_money(order.money)
+        payment_event(services, PaymentEvent.REFUND_REFUSED, **told, order=order.id, why=why)
         services.news.tell(order.ref)
 
 

@@ -7,7 +7,7 @@ import structlog
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.errors import StripeUnavailable
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, of_money, payment_event
 from gateway.flows.services import Services, undivided
 from gateway.flows.settle_returns import StillHeld, settle_returns
 from gateway.payments.checkout import CheckoutSession
@@ -127,6 +127,7 @@ async def _take_unmatched(services: Services, purchase: Purchase, session: Check
         raise NotOurs("paid without a payment intent")
     unmatched = Unmatched(
         stripe_session_id=session.id,
+        purchase_id=purchase.id,
         payment_intent_id=session.payment_intent_id,
         money=Money.from_minor(session.amount_total, session.currency),
         livemode=session.livemode,
@@ -134,8 +135,9 @@ async def _take_unmatched(services: Services, purchase: Purchase, session: Check
     reason = f"does not match {purchase.id}: {fault}"
     taken = await services.store.take_unmatched(unmatched, reason=reason, now=services.now())
     if taken:
-        payment_event(services, PaymentEvent.MONEY_UNMATCHED, purchase=purchase.id, session=session.id, fault=fault)
-        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=purchase.id, session=session.id, reason=reason)
+        told = {"purchase": purchase.id, "session": session.id, **of_money(unmatched.money)}
+        payment_event(services, PaymentEvent.MONEY_UNMATCHED, **told, fault=fault)
+        payment_event(services, PaymentEvent.REFUND_ORDERED, **told, reason=reason)
     return taken
 
 

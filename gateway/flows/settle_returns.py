@@ -4,7 +4,7 @@ import structlog
 
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
-from gateway.flows.payment_events import PaymentEvent, about, payment_event
+from gateway.flows.payment_events import PaymentEvent, about, of_money, payment_event
 from gateway.flows.services import Services, undivided
 from gateway.payments.checkout import Return
 from gateway.store.money import Refused
@@ -42,10 +42,11 @@ async def _book_and_tell(
     orders = await count_orders(services.store, ref)
     if not await _book(services, payment_intent_id, purchase, item):
         return
-    told = about(services, ref)
+    told = await about(services, ref)
     ordered = item.order_id is not None and item.status not in VOID
     event = PaymentEvent.REFUNDED if ordered else PaymentEvent.MONEY_WENT_BACK
-    payment_event(services, event, **told, cause=item.id, kind=item.kind, status=item.status)
+    moved = of_money(Money.from_minor(item.amount, item.currency))
+    payment_event(services, event, **told, **moved, cause=item.id, kind=item.kind, status=item.status)
     if await count_orders(services.store, ref) > orders:
         payment_event(services, PaymentEvent.REFUND_ORDERED, **told, reason="what is left of it")
     services.news.tell(ref)

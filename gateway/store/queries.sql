@@ -93,8 +93,9 @@ UPDATE token SET refund_reason = COALESCE(refund_reason, :reason) WHERE id = :id
 UPDATE token SET refund_reason = NULL WHERE id = :id;
 
 -- name: settle_token(id, state, run_id)!
--- After a run: spent keeps the run's id, ready forgets it.
-UPDATE token SET state = :state, run_id = :run_id WHERE id = :id AND state = 'held';
+-- After a run: spent keeps the run's id and ends the wish for a refund, ready forgets the one and still has the other.
+UPDATE token SET state = :state, run_id = :run_id, refund_reason = CASE WHEN :state = 'ready' THEN refund_reason END
+ WHERE id = :id AND state = 'held';
 
 -- name: move_token(id, state, from_states)^
 UPDATE token SET state = :state WHERE id = :id AND state IN (SELECT value FROM json_each(:from_states)) RETURNING id;
@@ -214,9 +215,9 @@ UPDATE inbox SET state = 'new', attempts = 0, next_at = :now WHERE state = 'dead
 -- name: due_events(now)
 SELECT * FROM inbox WHERE state = 'new' AND next_at <= :now ORDER BY next_at LIMIT 100;
 
--- name: order_refund(id, ref, attempt, payment_intent_id, amount, currency, livemode, reason, now)!
-INSERT INTO outbox(id, kind, ref, attempt, payment_intent_id, amount, currency, livemode, reason, state, at, next_at)
-VALUES (:id, 'refund', :ref, :attempt, :payment_intent_id, :amount, :currency, :livemode, :reason, 'todo', :now, :now);
+-- name: order_refund(id, ref, attempt, purchase_id, payment_intent_id, amount, currency, livemode, reason, now)!
+INSERT INTO outbox(id, kind, ref, attempt, purchase_id, payment_intent_id, amount, currency, livemode, reason, state, at, next_at)
+VALUES (:id, 'refund', :ref, :attempt, :purchase_id, :payment_intent_id, :amount, :currency, :livemode, :reason, 'todo', :now, :now);
 
 -- name: order(id)^
 SELECT * FROM outbox WHERE id = :id;

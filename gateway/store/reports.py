@@ -45,6 +45,12 @@ async def read_unmatched_ref(store: Store, payment_intent_id: str) -> str | None
     return str(rows[0]["ref"]) if rows else None
 
 
+async def read_unmatched_purchase(store: Store, stripe_session_id: str) -> str | None:
+    """The purchase that the unmatched money of a Checkout Session was meant for."""
+    rows = await store.scan(queries.unmatched_for, stripe_session_id=stripe_session_id)
+    return str(rows[0]["purchase_id"]) if rows else None
+
+
 async def count_orders(store: Store, ref: str) -> int:
     """How many refunds were ever ordered of a purchase, or of a session's unmatched money."""
     return int((await store.scan("orders_of", ref=ref))[0]["n"])

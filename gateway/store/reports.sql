@@ -1,10 +1,15 @@
 -- name: transfers_of(account_id, livemode, since, before, after, most)
--- An account's transfers in the order of their booking. Those of the purchase itself, and of money that came through its
--- Checkout Session on other terms.
-SELECT t.seq, t.id, t.kind, t.debit, t.credit, t.amount, t.currency, t.at, p.id AS purchase
-  FROM purchase p JOIN transfer t ON t.ref IN (p.id, p.stripe_session_id)
- WHERE p.account_id = :account_id AND p.livemode = :livemode AND t.seq > :after AND t.at >= :since AND t.at < :before
+-- An account's transfers in the order of their booking. Those of its purchases, and of unmatched money meant for them.
+WITH purchases AS (SELECT id FROM purchase WHERE account_id = :account_id AND livemode = :livemode),
+refs AS (SELECT id AS ref, id AS purchase FROM purchases
+         UNION ALL SELECT o.ref, p.id FROM purchases p JOIN outbox o ON o.purchase_id = p.id AND o.attempt = 1)
+SELECT t.seq, t.id, t.kind, t.debit, t.credit, t.amount, t.currency, t.at, refs.purchase
+  FROM refs JOIN transfer t ON t.ref = refs.ref WHERE t.seq > :after AND t.at >= :since AND t.at < :before
  ORDER BY t.seq LIMIT :most;
+
+-- name: unmatched_for(stripe_session_id)
+-- The purchase that a session's unmatched money was meant for. No row: nothing unmatched came through it.
+SELECT purchase_id FROM outbox WHERE kind = 'refund' AND ref = :stripe_session_id AND attempt = 1 AND purchase_id IS NOT NULL;
 
 -- name: money_totals()
 -- What is with Stripe less what was earned and lost: the sum of all that is owed to buyers, since all balances sum to zero.

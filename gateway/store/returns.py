@@ -17,9 +17,10 @@ from gateway.store.records import Run, purchase_of, token_of
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """Money that came for no purchase on its terms."""
+    """Money that came for no purchase on its terms; `purchase_id` is the one that it was meant for."""
 
     stripe_session_id: str
+    purchase_id: str
     payment_intent_id: str
     money: Money
     livemode: bool
@@ -71,6 +72,7 @@ def take_unmatched(db: Database, unmatched: Unmatched, *, reason: str, now: int)
     _write_order(
         db,
         ref=unmatched.stripe_session_id,
+        purchase_id=unmatched.purchase_id,
         payment_intent_id=unmatched.payment_intent_id,
         amount=unmatched.money.micros,
         currency=unmatched.money.currency,
@@ -212,7 +214,7 @@ def _restore_unmatched(db: Database, row: sqlite3.Row, cause: str, *, again: boo
 
 def _order_unmatched(db: Database, first: sqlite3.Row, amount: int, reason: str, now: int) -> None:
     if amount:
-        kept = {name: first[name] for name in ("ref", "payment_intent_id", "currency", "livemode")}
+        kept = {name: first[name] for name in ("ref", "purchase_id", "payment_intent_id", "currency", "livemode")}
         _write_order(db, **kept, amount=amount, reason=reason, now=now)
 
 
@@ -278,6 +280,7 @@ def _order(db: Database, purchase: Purchase, amount: int, reason: str, now: int)
     _write_order(
         db,
         ref=purchase.id,
+        purchase_id=None,
         payment_intent_id=purchase.payment_intent_id,
         amount=amount,
         currency=purchase.currency,

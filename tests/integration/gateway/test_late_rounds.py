@@ -89,7 +89,7 @@ async def work_off(services: Services) -> None:
 ROWS = {
     "dead_events": "INSERT INTO inbox VALUES ('evt', 't', 'o', 'dead', 80, 'e', '{}', 1, 1)",
     "dead_orders": "INSERT INTO outbox SELECT 'o', 'refund', 'gone', 1, 'pi', 1, 'usd', 0, 'r', 'dead', 9, 'e', "
-    "NULL, 1, 1",
+    "NULL, 1, 1, NULL",
 }
 
 

@@ -21,6 +21,15 @@ def transfers(buyer: Buyer, **asked: Any) -> list[dict[str, Any]]:
     return found
 
 
+def buy_daily(gateway: Gateway, buyer: Buyer, days: int) -> None:
+    """From 2027-01-15T08:00:00Z on."""
+    for day in range(days):
+        now = 1_800_000_000 + day * 24 * 3600
+        gateway.services.now = lambda now=now: now
+        gateway.stripe.set_clock(now)
+        buyer.buy()
+
+
 def test_every_move_of_a_payment_is_told_in_its_buyers_words(gateway: Gateway) -> None:
     buyer = gateway.account()
     bought = buyer.buy(FAILING)
@@ -63,6 +72,20 @@ def test_money_that_came_on_other_terms_is_told_too(gateway: Gateway) -> None:
     ]
 
 
+def test_second_money_for_a_purchase_is_told_too(gateway: Gateway) -> None:
+    buyer = gateway.account()
+    bought = buyer.buy()
+    purchase = buyer.purchase_id(bought)
+    gateway.stripe.pay(gateway.another_session(purchase))
+    gateway.reconcile()
+    assert [(t["kind"], t["to"], t["purchase"]) for t in transfers(buyer)] == [
+        ("pay", "your payment token", purchase),
+        ("pay", "waiting to go back to you", purchase),
+        ("refund", "your payment method", purchase),
+    ]
+    assert transfers(gateway.account()) == []
+
+
 def test_pages_follow_each_other_without_a_gap_or_a_repeat(gateway: Gateway) -> None:
     buyer = gateway.account()
     for _ in range(3):
@@ -79,10 +102,7 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat(gateway: Gateway) -> 
 
 def test_pages_of_a_range_stay_within_it(gateway: Gateway) -> None:
     buyer = gateway.account()
-    for _ in range(4):
-        buyer.buy()
-    moved = "UPDATE transfer SET at = ? + (seq - 1) * ?"
-    gateway.call(lambda s: s.store.write(lambda db: db.execute(moved, (1_800_000_000, 24 * 3600)).rowcount))
+    buy_daily(gateway, buyer, 4)
     found, url = [], "/ledger?from=2027-01-16&to=2027-01-17&limit=1"
     while url:
         page = buyer.get(url).json()
@@ -93,11 +113,7 @@ def test_pages_of_a_range_stay_within_it(gateway: Gateway) -> None:
 
 def test_a_range_of_dates_includes_its_days_and_one_of_times_its_beginning_only(gateway: Gateway) -> None:
     buyer = gateway.account()
-    for _ in range(2):
-        buyer.buy()
-    start, day = 1_800_000_000, 24 * 3600  # 2027-01-15T08:00:00Z
-    moved = "UPDATE transfer SET at = ? + (seq - 1) * ?"
-    gateway.call(lambda s: s.store.write(lambda db: db.execute(moved, (start, day)).rowcount))
+    buy_daily(gateway, buyer, 2)
     for asked, count in (
         ({"from": "2027-01-15", "to": "2027-01-15"}, 1),
         ({"from": "2027-01-15", "to": "2027-01-16"}, 2),

@@ -178,9 +178,9 @@ def test_webhooks_refused_in_a_row_are_an_alarm_that_a_good_one_ends(open_gatewa
         ("INSERT INTO inbox VALUES ('evt', 't', 'o', 'dead', 80, 'e', '{}', 1, 1)", "1 dead events"),
         ("INSERT INTO inbox VALUES ('evt', 't', 'o', 'new', 0, NULL, '{}', 1, 99999999999)", "1 late events"),
         ("INSERT INTO outbox SELECT 'o', 'refund', 'gone', 1, 'pi', 1, 'usd', 0, 'r', 'dead', 9, 'no such payment', "
-         "NULL, 1, 1", "1 dead orders"),
+         "NULL, 1, 1, NULL", "1 dead orders"),
         ("INSERT INTO outbox SELECT 'o', 'refund', 'gone', 1, 'pi', 1, 'usd', 0, 'r', 'todo', 9, NULL, NULL, 1, "
-         "99999999999", "1 late orders"),
+         "99999999999, NULL", "1 late orders"),
     ],
 )  # fmt: skip
 def test_what_is_dead_or_late_is_an_alarm(open_gateway: Start, row: str, alarm: str) -> None:

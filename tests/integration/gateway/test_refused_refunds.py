@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 from harness import BALL, Bought, Gateway, problem, until
 
@@ -122,16 +121,8 @@ async def cancel_runs(services: Services) -> None:
 
 
 def pay_another_session(gateway: Gateway, bought: Bought, **changes: str) -> str:
-    """A session that says of itself that it is for the same purchase; its id."""
-    purchase = gateway.purchase_id(bought)
-    form = {
-        "mode": "payment", "client_reference_id": purchase, "metadata[purchase]": purchase,
-        "success_url": "https://example.com/", "line_items[0][quantity]": "1",
-        "line_items[0][price_data][currency]": "usd", "line_items[0][price_data][unit_amount]": "100",
-        "line_items[0][price_data][product_data][name]": "again", **changes,
-    }  # fmt: skip
-    made = httpx.post(f"{gateway.stripe.url}/v1/checkout/sessions", data=form, auth=("sk_test_harness", ""))
-    session = str(made.json()["id"])
+    """One that says of itself that it is for the same purchase; its id."""
+    session = gateway.another_session(gateway.purchase_id(bought), **changes)
     assert gateway.stripe.pay(session)["outcome"] == "paid"
     return session
 

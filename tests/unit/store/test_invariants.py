@@ -43,7 +43,7 @@ def fill(db: Database) -> None:
     for name in ("refunding", "refunded"):
         assert returns.order_refund(db, name, reason="test", now=5)
     assert returns.finish_refund(db, "refund:refunded:1", refund_id="re_1", now=6)
-    unmatched = returns.Unmatched("cs_other", "pi_other", Money(500_000, "usd"), livemode=False)
+    unmatched = returns.Unmatched("cs_other", "ready", "pi_other", Money(500_000, "usd"), livemode=False)
     assert returns.take_unmatched(db, unmatched, reason="test", now=7)
 
 
@@ -70,5 +70,7 @@ def test_an_invariant_notices_its_corruption(filled: Path, name: str) -> None:
     with closing(connect(filled)) as db:
         db.execute("PRAGMA foreign_keys=OFF")
         db.execute("PRAGMA ignore_check_constraints=ON")
+        for trigger in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {trigger['name']}")
         assert db.execute(CORRUPTIONS[name]).rowcount == 1
     assert f"('{name}'," in "".join(violations(filled))

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from books import begin
 
 from gateway.store import connection
 from gateway.store.connection import DatabaseUnusable, connect, migrate, schema_version
@@ -64,3 +65,22 @@ def test_an_older_gateway_changes_nothing_in_a_newer_database(path: Path, schema
         with closing(connect(path)) as older, pytest.raises(DatabaseUnusable, match="has schema 2"):
             migrate(older)
         assert (db.execute("PRAGMA data_version").fetchone()[0], list(db.iterdump())) == before
+
+
+def test_whose_unmatched_money_is_is_read_from_what_an_earlier_schema_kept(path: Path) -> None:
+    """Its purchase stood only in the reason of the first order."""
+    with closing(connect(path)) as db:
+        first = connection.schema_files()[0].read_text()
+        db.executescript(f"BEGIN;{first};PRAGMA user_version=1;COMMIT;")
+        begin(db, "pur_1")
+        order = (
+            "INSERT INTO outbox VALUES (:id, 'refund', :ref, :attempt, 'pi', 1, 'usd', 0, :reason, 'todo', 0, NULL, "
+            "NULL, 1, 1)"
+        )
+        said = {"ref": "cs_other", "reason": "does not match pur_1: session, amount"}
+        db.execute(order, {"id": "a", "attempt": 1, **said})
+        db.execute(order, {"id": "b", "attempt": 2, "ref": "cs_other", "reason": "a part was taken"})
+        db.execute(order, {"id": "c", "attempt": 1, "ref": "pur_1", "reason": said["reason"]})  # by an operator
+        migrate(db)
+        found = db.execute("SELECT id, purchase_id FROM outbox ORDER BY id").fetchall()
+        assert [tuple(row) for row in found] == [("a", "pur_1"), ("b", "pur_1"), ("c", None)]

@@ -7,7 +7,7 @@ from gateway.domain.purchases import PurchaseState
 from gateway.domain.tokens import TokenState
 from gateway.store import money, returns
 from gateway.store.connection import Database, queries
-from gateway.store.money import Refused
+from gateway.store.money import Ending, Refused
 from gateway.store.records import purchase_of, token_of
 from gateway.store.store import Store
 
@@ -178,3 +178,15 @@ async def test_only_purchases_of_the_servers_mode_are_looked_after(store: Store)
     assert await store.unsettled_purchases(2000, livemode=False) == ["test"]
     assert await store.unsettled_purchases(2000, livemode=True) == ["live"]
     assert await store.unsettled_purchases(1999, livemode=True) == []
+
+
+@pytest.mark.parametrize(("ending", "state"), [(SUCCESS, "spent"), (FAILURE, "refunding")])
+def test_a_refund_that_was_wished_for_during_a_run_is_ordered_by_its_release_and_forgotten_by_its_capture(
+    db: Database, ending: Ending, state: str
+) -> None:
+    pay(db)
+    hold(db)
+    assert returns.ask_refund(db, "pur_1", reason="r", now=4) is TokenState.HELD
+    returns.finish_run(db, "run_1", ending, now=5)
+    row = db.execute("SELECT state, refund_reason FROM token").fetchone()
+    assert tuple(row) == (state, None)
