@@ -77,6 +77,17 @@ def test_every_start_value_that_can_be_read_is_taken(variables: str) -> None:
     check(described(variables))
 
 
+def test_a_variable_however_long_hides_none_that_is_there_twice() -> None:
+    long = f'<Float64 name="a" valueReference="1" description="{"x " * 40_000}"/>'
+    other = '<Float64 name="b" valueReference="2"/>'
+    check(described(long + other))
+    check(described(other + long))
+    for text in (long + other * 2, other * 2 + long, other + long + other):
+        with pytest.raises(variables.Refused) as raised:
+            check(described(text))
+        assert raised.value.code == "duplicate_variable"
+
+
 def test_in_fmi_2_the_type_that_stands_first_in_a_variable_says_what_its_start_is() -> None:
     text = '<ScalarVariable name="a" valueReference="1"><String start="x"/><Real start="y"/></ScalarVariable>'
     assert markup.check_description(io.BytesIO(described(text, "2.0")), "it") == ("2.0", {"M"})
