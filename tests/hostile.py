@@ -31,6 +31,7 @@ from gateway.simulation.runner import Outcome, Runner
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "tests" / "data" / "hostile" / "hostile.c"
+SOURCES = sorted(SOURCE.parent.glob("*.c"))
 BALL = ROOT / "gateway" / "simulation" / "shipped" / "msl" / "BouncingBall.fmu"
 HEADERS = Path(fmpy.__file__).parent / "c-code"
 BAKED = b"FAULT=" + b" " * 33
@@ -92,6 +93,15 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "pending": (ERROR, WHERE), "unknown_status": (ERROR, WHERE), "negative_status": (ERROR, WHERE),
     "error_setup": (ERROR, "SetupExperiment"), "error_enter": (ERROR, "EnterInit"), "error_init": (ERROR, "ExitInit"),
     "fatal_get": (ERROR, "outputs"), "discard_get": (ERROR, "outputs"),
+    # FMI 3.0, and model exchange of both
+    "segfault_3": (CRASH, "signal 11"), "loop_3": (TIMEOUT, "did not end"), "exit0_3": (CRASH, "exit code 0"),
+    "overrun_3": (CRASH, "signal"), "unknown_status_3": (ERROR, WHERE), "early_3": (ERROR, "early"),
+    "ends_nowhere_3": (HARMLESS, ""),
+    "segfault_exchange": (CRASH, "signal 11"), "exit0_exchange": (CRASH, "exit code 0"),
+    "overrun_exchange": (CRASH, "signal"), "no_derivative_exchange": (ERROR, ""), "error_exchange": (ERROR, ""),
+    "again_exchange": (TIMEOUT, "did not end"), "soon_exchange": (ERROR, "too many events"),
+    "never_exchange": (HARMLESS, ""),
+    "again_exchange3": (TIMEOUT, "did not end"), "no_derivative_exchange3": (ERROR, ""),
 }  # fmt: skip
 ATTEMPTS = (
     # files
@@ -111,7 +121,7 @@ FAULTS |= {"other_abi": (CRASH, "signal 31") if os.uname().machine == "x86_64" e
 LOADING = [name for name in FAULTS if name.endswith("_load") or name.startswith(("patch_zygote", "forge_hello"))]
 LOADING += ["flood_control"]
 # The parameter comes too late for these.
-OWN = LOADING + [name for name in FAULTS if name.endswith(("_instantiate", "_setup"))]
+OWN = LOADING + [name for name in FAULTS if name.endswith(("_instantiate", "_setup", "_3", "_exchange", "_exchange3"))]
 # Those that something has to wait for; together, so that all wait at once.
 SLOW = [name for name, (kind, _) in FAULTS.items() if kind is TIMEOUT]
 BOMBS = ["fork_bomb_load"]  # alone: without namespaces others of the same user would find no place
@@ -130,6 +140,32 @@ DESCRIPTION = """<?xml version="1.0" encoding="UTF-8"?>
   <ModelStructure><Outputs><Unknown index="1"/><Unknown index="2"/></Outputs></ModelStructure>
 </fmiModelDescription>
 """
+# By the end of a fault's name, longest first; the others are of FMI 2.0 co-simulation.
+EXCHANGE = (
+    DESCRIPTION.replace('CoSimulation modelIdentifier="hostile" canHandleVariableCommunicationStepSize="true"',
+                        'ModelExchange modelIdentifier="hostile"')
+    .replace('"continuous"><Real/>', '"continuous" initial="calculated"><Real/>', 1)
+    .replace("</ModelVariables>", '<ScalarVariable name="dy" valueReference="3"><Real derivative="1"/></ScalarVariable>'
+                                  "</ModelVariables>")
+    .replace("</Outputs>", '</Outputs><Derivatives><Unknown index="4"/></Derivatives>')
+)  # fmt: skip
+DESCRIPTION3 = """<?xml version="1.0" encoding="UTF-8"?>
+<fmiModelDescription fmiVersion="3.0" modelName="hostile" instantiationToken="h">
+  <CoSimulation modelIdentifier="hostile" canHandleVariableCommunicationStepSize="true"/>
+  <DefaultExperiment startTime="0" stopTime="1" stepSize="0.1"/>
+  <ModelVariables>
+    <Float64 name="y" valueReference="0" causality="output"/>
+    <Float64 name="got" valueReference="1" causality="output"/>
+    <Float64 name="dy" valueReference="3" derivative="0"/>
+  </ModelVariables>
+  <ModelStructure><Output valueReference="0"/><Output valueReference="1"/></ModelStructure>
+</fmiModelDescription>
+"""
+EXCHANGE3 = DESCRIPTION3.replace(
+    'CoSimulation modelIdentifier="hostile" canHandleVariableCommunicationStepSize="true"',
+    'ModelExchange modelIdentifier="hostile"',
+).replace("</ModelStructure>", '<ContinuousStateDerivative valueReference="3"/></ModelStructure>')
+DESCRIPTIONS = {"_exchange3": EXCHANGE3, "_exchange": EXCHANGE, "_3": DESCRIPTION3, "": DESCRIPTION}
 
 
 @functools.cache
@@ -141,7 +177,7 @@ def library() -> bytes:
         out = Path(folder) / "hostile.so"
         command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{os.uname().machine}-linux-gnu.2.17"]
         command += ["-std=gnu11", "-O1", "-fPIC", "-shared", "-s", "-fno-sanitize=all", "-Wno-infinite-recursion"]
-        command += ["-I", str(HEADERS), "-o", str(out), str(SOURCE), "-lm", "-lpthread", "-ldl"]
+        command += ["-I", str(HEADERS), "-o", str(out), *map(str, SOURCES), "-lm", "-lpthread", "-ldl"]
         environment = {"ZIG_GLOBAL_CACHE_DIR": os.path.join(sys.prefix, "zig-cache"), **os.environ}
         subprocess.run(command, env=environment, check=True)
         return out.read_bytes()
@@ -150,11 +186,11 @@ def library() -> bytes:
 def write_fmu(path: Path, fault: str = "") -> Path:
     code = library()
     assert code.count(BAKED) == 1
-    machine = os.uname().machine
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("modelDescription.xml", DESCRIPTION)
-        place = "linux64" if machine == "x86_64" else f"{machine}-linux"
-        archive.writestr(f"binaries/{place}/hostile.so", code.replace(BAKED, b"FAULT=" + fault.encode().ljust(33)))
+        text = next(text for ending, text in DESCRIPTIONS.items() if fault.endswith(ending))
+        archive.writestr("modelDescription.xml", text)
+        place = intake.binary_folder("3.0" if text in (DESCRIPTION3, EXCHANGE3) else "2.0")
+        archive.writestr(f"{place}/hostile.so", code.replace(BAKED, b"FAULT=" + fault.encode().ljust(33)))
     return path
 
 

@@ -1,4 +1,4 @@
-/* hostile.c: an FMI 2.0 model with many faults, of which each copy of the library has one: tests/hostile.py writes its
+/* hostile.c: a model with many faults, of which each copy of the library has one: tests/hostile.py writes its
  * name over BAKED and says what must come of it. Without a fault y is the time. The parameter "fault" chooses another
  * one for a run. `got` becomes 1 where something forbidden was possible. MIT license. */
 #define _GNU_SOURCE
@@ -32,18 +32,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fmi2FunctionTypes.h"
+#include "hostile.h"
 
 static volatile const char BAKED[40] = "FAULT=                                 ";
-
-typedef enum { NEVER, LOAD, INSTANTIATE, SETUP, ENTER, INIT, STEP, GET, TERMINATE, FREE, UNLOAD } When;
-
-typedef struct {
-    double time, y, got;
-    char fault[40];
-    fmi2CallbackFunctions call;
-    fmi2Component environment;
-} M;
 
 static volatile int sink;
 
@@ -414,6 +405,16 @@ static int pending(M *m) { return fmi2Pending; }
 static int unknown_status(M *m) { return 99; }
 static int negative_status(M *m) { return -1; }
 
+/* ---- of the other interfaces, in others.c ---- */
+
+static int overrun(M *m) { for (double *p = m->out;; p++) *p = 1; }
+static int no_derivative(M *m) { return *m->out = NAN, fmi2OK; }
+static int again(M *m) { return m->again = 1, fmi2OK; }
+static int soon(M *m) { return m->next = m->time + 1e-5, fmi2OK; }
+static int never(M *m) { return m->next = NAN, fmi2OK; }
+static int early(M *m) { return m->early = 1, fmi2OK; }
+static int ends_nowhere(M *m) { return m->last = NAN, m->ends = 1, fmi2OK; }
+
 typedef struct { const char *name; When when; int (*act)(M *m); } Fault;
 
 #define AT(when, name) {#name, when, name},
@@ -461,9 +462,15 @@ static const Fault FAULTS[] = {
     AT(STEP, fatal) AT(STEP, pending) AT(STEP, unknown_status) AT(STEP, negative_status)
     {"error_setup", SETUP, error}, {"error_enter", ENTER, error}, {"error_init", INIT, error}, {"fatal_get", GET, fatal},
     {"discard_get", GET, discard}, {"warning_get", GET, warning},
+    {"segfault_3", STEP, segfault}, {"loop_3", STEP, loop}, {"exit0_3", STEP, exit0}, {"overrun_3", GET, overrun},
+    {"unknown_status_3", STEP, unknown_status}, {"early_3", STEP, early}, {"ends_nowhere_3", STEP, ends_nowhere},
+    {"segfault_exchange", STEP, segfault}, {"exit0_exchange", STEP, exit0}, {"overrun_exchange", STEP, overrun},
+    {"no_derivative_exchange", STEP, no_derivative}, {"error_exchange", STEP, error}, {"again_exchange", EVENT, again},
+    {"soon_exchange", EVENT, soon}, {"never_exchange", EVENT, never},
+    {"again_exchange3", EVENT, again}, {"no_derivative_exchange3", STEP, no_derivative},
 };
 
-static int at(When when, M *m) {
+int at(When when, M *m) {
     char name[sizeof BAKED] = {0};
     for (size_t i = 6; i < sizeof BAKED && BAKED[i] > ' '; i++) name[i - 6] = BAKED[i];
     if (m && m->fault[0]) strcpy(name, m->fault);
