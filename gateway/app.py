@@ -83,14 +83,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     configure_logging()
     async with contextlib.AsyncExitStack() as stack:
         # The forkserver first: it, and so every zygote, must inherit neither the database nor a key.
-        runner = Runner(
-            parallel=settings.parallel_runs,
-            queued=settings.queued_runs,
-            timeout_seconds=settings.simulation_timeout_seconds,
-            memory_mb=settings.run_memory_mb,
-            max_values=settings.max_result_values,
-            tell_missing=warn_of_missing,
-        )
+        runner = make_runner(settings)
         await runner.start()
         stack.push_async_callback(runner.close)
         # Then the database, since its owner owns the folders beside it: who is refused must change nothing there.
@@ -130,6 +123,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             await asyncio.gather(reconciler, return_exceptions=True)
             await drain(services)
             await write_quotes(services, stopping=True)
+
+
+def make_runner(settings: Settings) -> Runner:
+    return Runner(
+        parallel=settings.parallel_runs,
+        queued=settings.queued_runs,
+        timeout_seconds=settings.simulation_timeout_seconds,
+        memory_mb=settings.run_memory_mb,
+        max_values=settings.max_result_values,
+        tell_missing=warn_of_missing,
+    )
 
 
 def warn_of_missing(runner: Runner) -> None:
