@@ -121,14 +121,20 @@ def run(
             offer = gateway.quote(request)
             put_json(offer.body) if out.as_json else views.show_offer(offer)
             return
-        try:
-            result = _run(gateway, request, payment_token)
-        except PaymentRequired as due:
-            if not pay or due.offer is None or due.code != "payment_required":
-                raise
-            payment_token = _buy(gateway, due.offer, seconds)
-            result = _run(gateway, request, payment_token)
-        _deliver(gateway, result, payment_token, out)
+        _deliver(gateway, *_run_or_buy(gateway, request, payment_token, pay, seconds), out)
+
+
+def _run_or_buy(
+    gateway: Gateway, request: RunRequest, payment_token: str | None, pay: bool, seconds: float
+) -> tuple[RunResult, str | None]:
+    """The result, and the payment token that it took."""
+    try:
+        return _run(gateway, request, payment_token), payment_token
+    except PaymentRequired as due:
+        if not pay or due.offer is None or due.code != "payment_required":
+            raise
+        payment_token = _buy(gateway, due.offer, seconds)
+        return _run(gateway, request, payment_token), payment_token
 
 
 def result(
