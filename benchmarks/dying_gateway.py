@@ -5,6 +5,7 @@
 It kills itself (SIGKILL, so nothing is tidied up) the n-th time it comes to that step, after a line on stderr that says
 so. The gateway knows nothing of this: no hook for it stands in production code. Its pauses are shortened, so that what
 takes an operator's month happens within seconds; UNSPENT_SECONDS says after how many an unspent token is refunded.
+An operator's commands (`refund`, `reconcile`) are made to die the same way.
 """
 
 import os
@@ -19,8 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tree this
 
 VERBS = (
     "begin_purchase", "open_purchase", "move_purchase", "settle", "hold", "order_refund", "finish_refund",
-    "refund_failed", "take_unmatched", "take_back", "dispute_won", "dispute_lost", "receive_event", "finish_event",
+    "refund_failed", "refuse_refund", "take_unmatched", "take_back", "take_back_unmatched", "dispute_won",
+    "dispute_lost", "unmatched_won", "next_generation", "keep_pay_answer", "receive_event", "finish_event",
 )  # fmt: skip
+TOKEN_SECONDS = 3.0  # after which the string of a token is replaced by the next one
 CALLS = ("open", "retrieve", "refund", "returns")
 KINDS = ("pay", "hold", "capture", "release", "refund", "clawback", "loss", "restore")
 
@@ -31,6 +34,12 @@ STEPS = (
     *(f"stripe.{call}.{when}" for call in CALLS for when in ("before", "after")),
     *(f"booked.{kind}" for kind in KINDS),
     "half_booked", "committed", "run.after", "result.before", "result.written", "result.renamed", "result.after",
+)  # fmt: skip
+
+# What a command comes to; its own two verbs are no gateway's.
+COMMAND_STEPS = (
+    *(f"{verb}.{when}" for verb in ("ask_refund", "give_back_otherwise") for when in ("before", "after")),
+    "finish_refund.before", "finish_refund.after", "stripe.refund.after", "half_booked", "committed",
 )  # fmt: skip
 
 seen: Counter[str] = Counter()
@@ -72,16 +81,18 @@ def precede(owner: Any, name: str, step: Callable[..., str | None]) -> None:
 
 
 def make_mortal() -> None:
+    from gateway.flows import ask_refund
     from gateway.payments.checkout import Checkout
     from gateway.simulation.results import ResultFiles
     from gateway.simulation.runner import Runner
-    from gateway.store import money, returns
+    from gateway.store import money, otherwise, returns
     from gateway.store.connection import Writer, queries
     from gateway.store.store import Store
 
-    for verb in VERBS:
+    for verb in (*VERBS, "ask_refund"):
         surround(Store, verb, lambda *_, verb=verb: verb)
     surround(Store, "finish_run", lambda _, run, ending: "capture" if ending.result_sha256 else "release")
+    surround(ask_refund, "give_back_otherwise", lambda *_: "give_back_otherwise")
     for call in CALLS:
         surround(Checkout, call, lambda *_, call=call: f"stripe.{call}")
     surround(Runner, "run", lambda *_: "run", before=False)
@@ -92,7 +103,7 @@ def make_mortal() -> None:
         book(db, transfer, now)
         come_to(f"booked.{transfer.kind}")
 
-    money.book = returns.book = booked
+    money.book = returns.book = otherwise.book = booked
     precede(queries, "credit", lambda *_: "half_booked")
     answer = Writer._answer
 
@@ -117,6 +128,7 @@ def make_mortal() -> None:
 def hurry() -> None:
     from gateway.flows import receive_webhook, reconcile, refund, settle_purchase
     from gateway.payments import checkout
+    from gateway.settings import Settings
 
     shorter: tuple[tuple[Any, str, Any], ...] = (
         (reconcile, "EVERY_SECONDS", 0.4),
@@ -131,6 +143,8 @@ def hurry() -> None:
     for module, name, value in shorter:
         getattr(module, name)  # AttributeError: it has moved, and this file must follow
         setattr(module, name, value)
+    assert "checkout_token_ttl_minutes" in Settings.model_fields
+    Settings.checkout_token_ttl_minutes = property(lambda _: TOKEN_SECONDS / 60)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

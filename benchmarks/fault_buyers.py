@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from dying_gateway import COMMAND_STEPS
+from fault_house import House
 
 GIVES_UP_AFTER = 90.0  # seconds without a single final answer: then something is stuck, and the simulation fails
 MODEL = "test:Fails"
@@ -37,6 +39,8 @@ class Plan:
     back_after_run: bool
     spends: bool  # or forgets the token
     waits: int  # seconds that each status poll may be held
+    command: str  # what an operator does about it meanwhile: "", refund, otherwise, reconcile
+    command_dies_at: str
 
     @classmethod
     def draw(cls, seed: int, number: int) -> "Plan":
@@ -59,6 +63,8 @@ class Plan:
             back_after_run=chance(0.5),
             spends=chance(0.85),
             waits=dice.choice((0, 0, 1, 5)),
+            command=dice.choices(("", "refund", "otherwise", "reconcile"), (90, 5, 2, 3))[0],
+            command_dies_at=dice.choice(("", *COMMAND_STEPS)),
         )
 
 
@@ -77,7 +83,9 @@ class Impatient(Exception):
 class Buyer:
     """One purchase, from the quote to its end. `history` tells what happened, for whoever must explain a failure."""
 
-    def __init__(self, seed: int, number: int, http: httpx.AsyncClient, gateway: str, stripe: str, book: Book):
+    def __init__(self, seed: int, number: int, http: httpx.AsyncClient, house: House, book: Book):
+        gateway, stripe = house.url, house.stripe_url
+        self._house = house
         self.number, self.plan = number, Plan.draw(seed, number)
         self._dice = random.Random(f"{seed}:buyer:{number}:pauses")
         self._http, self._gateway, self._stripe, self._book = http, gateway, stripe, book
@@ -130,6 +138,17 @@ class Buyer:
             await self._try_stripe("POST", url, auth=("sk_test_faults", ""))
             return
         intent = await self._pay(self.stripe_session)
+        await asyncio.gather(self._what_paying_leads_to(intent), self._operate())
+
+    async def _operate(self) -> None:
+        how = {"refund": ("refund", self.stripe_session), "reconcile": ("reconcile",)}
+        how["otherwise"] = (*how["refund"], "--otherwise")
+        if self.plan.command:
+            await asyncio.sleep(self._dice.uniform(0, 1.0))
+            await self._house.command(*how[self.plan.command], dies_at=self.plan.command_dies_at)
+
+    async def _what_paying_leads_to(self, intent: str) -> None:
+        plan = self.plan
         if plan.twice and (again := await self._pay_again()) and plan.back:
             await self._back(again)
         if intent and plan.back and not plan.back_after_run:
@@ -153,12 +172,14 @@ class Buyer:
     async def _open(self) -> None:
         """Until Stripe has a session that we know. One whose creation Stripe answers with a stored error is given up
         for another quote, as a person would."""
-        for _ in range(8):
+        for turn in range(8):
             quote = await self._sure("POST", "/simulate", json=self._body())
             self.session_id = quote["session_id"]
             for _ in range(6):
                 if self.plan.eager:
-                    answer = await self._try("POST", f"{self._gateway}/pay", json={"session_id": self.session_id})
+                    key = {"idempotency-key": f"pay-{self.number}-{turn}"} if self.plan.idempotency else {}
+                    body = {"session_id": self.session_id}
+                    answer = await self._try("POST", f"{self._gateway}/pay", json=body, headers=key)
                     url = answer.json().get("checkout_url", "") if answer is not None else ""
                 else:
                     answer = await self._try("GET", quote["checkout_url"])
@@ -172,7 +193,8 @@ class Buyer:
     async def _try(self, method: str, url: str, **options: Any) -> httpx.Response | None:
         """Once, whatever comes of it."""
         try:
-            answer = await self._http.request(method, url, headers=self._headers, **options)
+            headers = {**self._headers, **options.pop("headers", {})}
+            answer = await self._http.request(method, url, headers=headers, **options)
         except LOST_ANSWER as error:
             self._note(f"{method} once {type(error).__name__}")
             return None

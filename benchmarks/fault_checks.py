@@ -24,13 +24,17 @@ MOVES_MONEY = {
     "adjustment",
 }
 MICROS_PER_CENT = 10_000
-# Of each purchase or unmatched session: what Stripe owes for it, and what of that waits apart for a person.
+# Of each purchase or unmatched session: what Stripe owes for it, what of that waits apart for a person, what a person
+# gave back by another way (then it is the seller's), and what Stripe took beyond what there was.
 BY_REF = """
 SELECT ref,
   SUM(CASE WHEN debit LIKE 'stripe:%' THEN amount WHEN credit LIKE 'stripe:%' THEN -amount ELSE 0 END) AS net,
-  SUM(CASE WHEN credit LIKE 'unmatched:%' THEN amount WHEN debit LIKE 'unmatched:%' THEN -amount ELSE 0 END) AS apart
+  SUM(CASE WHEN credit LIKE 'unmatched:%' THEN amount WHEN debit LIKE 'unmatched:%' THEN -amount ELSE 0 END) AS apart,
+  SUM(CASE WHEN id LIKE 'otherwise:%' THEN amount ELSE 0 END) AS given,
+  SUM(CASE WHEN debit LIKE 'loss:%' THEN amount WHEN credit LIKE 'loss:%' THEN -amount ELSE 0 END) AS lost
 FROM transfer GROUP BY ref
 """
+NOTHING = {"net": 0, "apart": 0, "given": 0, "lost": 0}
 UNFINISHED = {
     "events not worked on": "SELECT id FROM inbox WHERE state IN ('new', 'dead')",
     "orders not carried out": "SELECT id FROM outbox WHERE state = 'todo'",
@@ -90,12 +94,13 @@ def every_payment_has_an_end(database: Path, objects: dict[str, list[Row]]) -> l
             continue
         at_stripe = left[session["payment_intent"]]
         purchase = purchases.get(session["id"], {"id": session["id"], "state": "no purchase"})
-        state, ours = tokens.get(purchase["id"]), booked.get(purchase["id"], {"net": 0, "apart": 0})
+        state, ours = tokens.get(purchase["id"]), booked.get(purchase["id"], NOTHING)
         if at_stripe != ours["net"]:
             found.append(f"{purchase['id']}: Stripe has {at_stripe} micros of it, our books {ours['net']}")
         if purchase["state"] not in ("paid", "no purchase"):
             found.append(f"{purchase['id']} is paid at Stripe and {purchase['state']} here")
-        if state in (None, "refunded", "revoked", "frozen") and at_stripe != ours["apart"]:
+        accounted = ours["apart"] + max(ours["given"] - ours["lost"], 0)
+        if state in (None, "refunded", "revoked", "frozen") and at_stripe != accounted:
             found.append(f"{purchase['id']} is {state}, and Stripe still has {at_stripe} micros that nobody can spend")
         if state == "ready" and at_stripe != purchase["amount"]:
             found.append(f"{purchase['id']} is spendable, and Stripe has only {at_stripe} micros of it")

@@ -1,7 +1,8 @@
-"""The house of the fault simulation: a local Stripe and its bad days, a gateway that is killed again and again."""
+"""The house of the fault simulation: a local Stripe, and a gateway that is killed again and again."""
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -13,8 +14,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import dropwhile
 from pathlib import Path
-from typing import Any
 
 import httpx
 from dying_gateway import STEPS
@@ -31,10 +33,10 @@ SHORTEST_LIFE, USUAL_LIFE = 0.3, 2.2  # seconds from the start of the process, o
 UNSPENT_SECONDS = 4.0  # a token that is not spent by then is refunded
 GONE_SECONDS = 3.0  # in which every child of a killed gateway must be gone
 STOP_SECONDS = 20.0
+COMMAND_SECONDS = 90.0  # a refund waits for a run, and for a Stripe that does not answer
 OFTEN = {"begin_purchase", "open_purchase", "settle", "hold", "capture", "release", "receive_event", "finish_event",
          "result", "run", "booked.pay", "booked.hold", "booked.capture", "booked.release", "half_booked", "committed",
          "stripe.open", "stripe.retrieve"}  # fmt: skip
-STRIPE_PATHS = ("/v1/checkout/sessions*", "/v1/checkout/sessions", "/v1/refunds", "/v1/events*", "/v1/disputes*", "*")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,10 @@ class House:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.died_at: Counter[str] = Counter()
+        self.commands_died_at: Counter[str] = Counter()
+        self.commands = 0
         self.starts: list[float] = []  # seconds from the start of the process to the first answer
+        self.first_sales: list[float] = []  # and to the first capture of a run of its own
         self.faults: list[str] = []
         self._violations: set[str] = set()
         (folder / "for-sale" / "test").mkdir(parents=True)
@@ -119,7 +124,7 @@ class House:
 
     def _spawn(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self._log_began = log.tell()
+            self._log_began, self._began_at = log.tell(), time.time()
             return subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
@@ -145,6 +150,7 @@ class House:
         gateway.kill()
         gateway.wait()
         said = self._said()
+        self._note_first_sale(said)
         self.died_at[death.step if f"died at {death.step}" in said else "a random moment"] += 1
         if gateway.returncode != -signal.SIGKILL:
             self.faults.append(f"the gateway of {death} ended with {gateway.returncode}: {said[-20:]}")
@@ -178,12 +184,42 @@ class House:
             log.seek(self._log_began)
             return log.read().decode(errors="replace").splitlines()
 
+    def _note_first_sale(self, said: Sequence[str]) -> None:
+        """What it captured before it was serving, another one had run."""
+        events = [json.loads(line) for line in said if line.startswith("{") and line.endswith("}")]
+        served = dropwhile(lambda event: event["event"] != "serving", events)
+        sale = next((event for event in served if event["event"] == "captured"), None)
+        if sale is not None:
+            self.first_sales.append(datetime.fromisoformat(sale["timestamp"]).timestamp() - self._began_at)
+
+    async def command(self, *arguments: str, dies_at: str = "") -> None:
+        """An operator's, beside a gateway or where none runs."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "benchmarks" / "dying_gateway.py"), *arguments, cwd=ROOT,
+            env=self.environment(None, UNSPENT_SECONDS) | {"DIES_AT": dies_at},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.commands += 1
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                said = (await process.communicate())[1].decode(errors="replace")
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            self.faults.append(f"{' '.join(arguments)} did not end")
+            return
+        if dies_at and f"died at {dies_at}\n" in said:
+            self.commands_died_at[dies_at] += 1
+        elif process.returncode not in (0, 1, 5) or "Traceback" in said:
+            self.faults.append(f"{' '.join(arguments)} ended with {process.returncode}: {said[-500:]}")
+
     async def stop(self) -> None:
         """As an operator does: SIGTERM, exit code 0, and nothing is left."""
         gateway, self._gateway = self._gateway, None
         if gateway is not None:
             gateway.terminate()
             code = await asyncio.to_thread(gateway.wait, STOP_SECONDS)
+            self._note_first_sale(self._said())
             if code:
                 self.faults.append(f"SIGTERM ended the gateway with {code}")
             await self.check_gone("SIGTERM")
@@ -195,79 +231,6 @@ class House:
                 process.wait()
         if self._stripe.stdout is not None:
             self._stripe.stdout.close()
-
-
-class BadDays:
-    """Stripe's failures and its webhooks' ways, drawn from the seed, one decision after the other."""
-
-    def __init__(self, seed: int, http: httpx.AsyncClient, stripe_url: str):
-        self._dice = random.Random(f"{seed}:bad days")
-        self._seed, self._http, self._url = seed, http, stripe_url
-        self.counts: Counter[str] = Counter()
-
-    async def _tell(self, method: str, path: str, wish: Any = None) -> Any:
-        return (await self._http.request(method, f"{self._url}/_stub/{path}", json=wish, timeout=60)).json()
-
-    async def go_on(self) -> None:
-        """Until it is cancelled."""
-        await self._tell("POST", "scripts", {"seed": self._seed})
-        while True:
-            what, wish = self._draw()
-            self.counts[what] += 1
-            if what == "clear faults":
-                await self._tell("DELETE", "faults")
-            elif what == "flush":
-                await self._tell("POST", "flush")
-            elif what == "refund fails":
-                await self._fail_a_refund()
-            elif what == "lost webhook":
-                await self._tell("POST", "scripts", wish)
-            else:
-                await self._tell("POST", "faults", wish)
-            await asyncio.sleep(self._dice.uniform(0.05, 0.4))
-
-    async def _fail_a_refund(self) -> None:
-        """One of the newest comes back from the buyer's bank."""
-        auth = ("sk_test_faults", "")
-        try:
-            answer = await self._http.get(f"{self._url}/v1/refunds?limit=10", auth=auth, timeout=1)
-        except httpx.TransportError:  # our own faults hit us as well
-            return
-        sound = [r["id"] for r in answer.json().get("data", ()) if r["status"] == "succeeded"]
-        if sound:
-            await self._tell("POST", f"refunds/{self._dice.choice(sound)}/fail")
-
-    def _draw(self) -> tuple[str, Any]:
-        dice = self._dice
-        what = dice.choices(("fault", "flush", "clear faults", "refund fails", "lost webhook"), (40, 20, 20, 10, 10))[0]
-        if what == "lost webhook":
-            return what, {"type": "*", "drop": True, "nth": dice.randint(1, 3), "times": 1}
-        if what in ("flush", "clear faults", "refund fails"):
-            return what, None
-        kind = dice.choices(("error", "cut", "slow", "hang"), (60, 15, 15, 10))[0]
-        when = dice.choice(("before", "after"))
-        wish: dict[str, Any] = {"kind": kind, "path": dice.choice(STRIPE_PATHS), "when": when,
-                                "nth": dice.randint(1, 3), "times": dice.randint(1, 3)}  # fmt: skip
-        if kind == "error":
-            status = dice.choice((500, 500, 429, 503) if when == "before" else (500,))
-            wish |= {"status": status, "stored": when == "after" and dice.random() < 0.5}
-            return f"{status} {when} it was done", wish
-        if kind == "slow":
-            wish["seconds"] = dice.uniform(0.1, 1.5)
-        return f"{kind} {when} it was done", wish
-
-    async def end(self) -> None:
-        """Good weather, and every webhook that still waits arrives."""
-        await self._tell("DELETE", "faults")
-        await self._tell("DELETE", "scripts")
-        await self._tell("POST", "clock", {"advance": 200})  # delayed payments settle, refunds that fail do so
-
-    async def flush(self) -> int:
-        return int((await self._tell("POST", "flush"))["pending"])
-
-    async def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = await self._tell("GET", "state")
-        return found
 
 
 def shares(counter: Counter[str], most: Sequence[str] = ()) -> str:

@@ -4,8 +4,9 @@
 
 Real processes; kill -9 at random moments and at every named step of dying_gateway.py; webhooks dropped, repeated,
 delayed, reordered; Stripe answering 500 after it committed, 429, nothing; refunds and disputes made in the dashboard;
-buyers who repeat, hang up, pay twice and forget. The invariants are checked after every kill. At the end the gateway
-starts once more, everybody who paid comes for their result, and fault_checks.py says what is not right: exit 1 then.
+buyers who repeat, hang up, pay twice and forget; operators whose commands die, too. The invariants are checked after
+every kill. At the end the gateway starts once more, everybody who paid comes for their result, and fault_checks.py says
+what is not right: exit 1 then.
 Every decision is drawn from the seed and printed by --schedule; what coincides with what is up to the machine.
 """
 
@@ -24,10 +25,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
-from dying_gateway import STEPS
+from dying_gateway import COMMAND_STEPS, STEPS
 from fault_buyers import Book, Buyer, Plan
 from fault_checks import all_checks, rows, unfinished
-from fault_house import BadDays, Death, House, shares
+from fault_house import Death, House, shares
+from fault_weather import BadDays
 
 QUIET_SECONDS = 60.0  # in which everything open must be finished once the weather is good
 NEVER = 86400.0  # UNSPENT_SECONDS of the last life, in which unspent tokens are spent
@@ -86,7 +88,7 @@ class Simulation:
             if len(self.buyers) >= buyers_per_life * (self.lives + 1):
                 await asyncio.sleep(0.02)
                 continue
-            buyer = Buyer(self.seed, len(self.buyers), self.http, self.house.url, self.house.stripe_url, self.book)
+            buyer = Buyer(self.seed, len(self.buyers), self.http, self.house, self.book)
             self.buyers.append(buyer)
             await self._patiently(buyer, buyer.shop())
 
@@ -118,15 +120,21 @@ class Simulation:
         starts = sorted(self.house.starts)
         died = self.house.died_at
         at_steps = died.total() - died["a random moment"]
-        missed = [step for step in STEPS if not died[step]]
+        commands_died = self.house.commands_died_at
+        steps = sorted({*STEPS, *COMMAND_STEPS})
+        missed = [step for step in steps if not died[step] + commands_died[step]]
+        sales = sorted(self.house.first_sales)
+        first_sale = f"median {statistics.median(sales):.2f} s of {len(sales)} lives" if sales else "there was none"
         return "\n".join(
             (
                 f"seed {self.seed}, {took:.0f} s, {len(self.buyers)} buyers",
                 f"  {paid} purchases paid at Stripe, {died.total()} kills: "
                 f"{died['a random moment']} at random moments, {at_steps} at named steps",
-                f"  named steps died at: {len(STEPS) - len(missed)} of {len(STEPS)}",
+                f"  {self.house.commands} commands of operators, {commands_died.total()} of them killed",
+                f"  named steps died at: {len(steps) - len(missed)} of {len(steps)}",
                 f"  never died at: {', '.join(missed) or 'nothing'}",
                 f"  start to first answer: median {statistics.median(starts):.2f} s, longest {starts[-1]:.2f} s",
+                f"  start to first sale: {first_sale}",
                 f"  {shares(tally)}",
                 f"  Stripe: {shares(self.weather.counts)}",
                 f"  webhook attempts: {shares(lost)}",
