@@ -195,7 +195,7 @@ MUTANTS = (
            "        fault = _other_terms(services.store.purchase(purchase.id) or purchase, session)\n", "",
            f"{GATEWAY}/test_told_once.py"),
     Mutant("our-clock", "how far Stripe's list was read is said by Stripe's clock", RECONCILE,
-           "set_progress(EVENTS_READ, newest)", "set_progress(EVENTS_READ, services.now())",
+           "set_progress(listed, newest)", "set_progress(listed, services.now())",
            f"{GATEWAY}/test_late_rounds.py"),
     Mutant("starved", "purchases that stay undecided do not hide the others", RECONCILE,
            "if len(found) == AT_ONCE else None", "if False else None", f"{GATEWAY}/test_late_rounds.py"),

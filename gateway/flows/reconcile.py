@@ -22,7 +22,7 @@ from gateway.store.money import Ending
 from gateway.store.records import Event
 
 EVERY_SECONDS = 60
-EVENTS_READ = "events"
+EVENTS_READ = {False: "test events", True: "live events"}  # one key lists nothing of the other mode
 OVERLAP_SECONDS = 600  # an event may appear in the list later than its time says
 DAY = 24 * 3600
 AT_ONCE = 100  # rows that a query for one round gives at most
@@ -152,7 +152,8 @@ async def read_missed_events(services: Services) -> int:
     """
     if services.checkout is None:
         return 0
-    read = services.store.progress(EVENTS_READ)
+    listed = EVENTS_READ[services.settings.livemode]
+    read = services.store.progress(listed)
     since = 0 if read is None else max(min(read, services.now()) - OVERLAP_SECONDS, 0)
     newest = missed = 0
     try:
@@ -169,7 +170,7 @@ async def read_missed_events(services: Services) -> int:
         log.warning("events_not_read", error=error.code)
         return missed
     if newest or read is None:
-        await services.store.set_progress(EVENTS_READ, newest)
+        await services.store.set_progress(listed, newest)
     if missed:
         log.warning("events_missed", count=missed)
     return missed

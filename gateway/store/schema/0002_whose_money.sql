@@ -49,3 +49,8 @@ BEGIN SELECT RAISE(ABORT,'a token stays with the account that paid'); END;
 
 -- A wish ends with the capture.
 UPDATE token SET refund_reason=NULL WHERE state='spent';
+
+-- How far Stripe's events were read, now for each mode: what was read with one key was not with the other.
+INSERT INTO progress(name,at) SELECT mode,at FROM progress,(SELECT 'test events' AS mode UNION SELECT 'live events')
+ WHERE name='events';
+DELETE FROM progress WHERE name='events';

@@ -1,6 +1,7 @@
 """What the reconciler does when much is late, when it gives up, and what it tells the operator's log meanwhile."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -8,7 +9,7 @@ from harness import BALL, Bought, Gateway, House, change, until
 from structlog.testing import LogCapture
 
 from gateway.flows.receive_webhook import DEAD_AFTER, work_on_event
-from gateway.flows.reconcile import keep_house
+from gateway.flows.reconcile import keep_house, read_missed_events
 from gateway.flows.services import Services
 from gateway.store.money import NewRun
 
@@ -190,7 +191,7 @@ def test_what_happens_while_our_clock_is_ahead_is_read_from_stripes_list_all_the
     gateway.reconcile()
     gateway.later(-day)
     if by_an_earlier_gateway:  # which remembered its own clock
-        ahead = "UPDATE progress SET at = at + ? WHERE name = 'events'"
+        ahead = "UPDATE progress SET at = at + ? WHERE name = 'test events'"
         change(gateway.settings.database_path, ahead, day)
     gateway.stripe.drop("*", times=None)
     gateway.stripe.refund(gateway.payment_of(bought))
@@ -212,6 +213,24 @@ def test_what_happened_while_stripe_gave_no_list_is_read_from_the_next_one(gatew
     assert gateway.token_state(bought) == "ready"
     gateway.stripe.clear_faults()
     gateway.later(3600)
+    gateway.reconcile()
+    assert gateway.token_state(bought) == "revoked"
+
+
+def test_what_happened_while_the_other_mode_was_served_is_read_afterwards(gateway: Gateway) -> None:
+    async def read_as_live(services: Services) -> None:
+        settings = services.settings.model_copy(update={"livemode": True})
+        await read_missed_events(replace(services, settings=settings))
+
+    bought = gateway.buy()
+    gateway.reconcile()
+    gateway.stripe.drop("*", times=None)
+    gateway.stripe.refund(gateway.payment_of(bought))
+    gateway.stripe.advance(1200)
+    gateway.later(1200)
+    gateway.stripe.pay(gateway.open(gateway.quote()))
+    gateway.call(read_as_live)
+    assert gateway.token_state(bought) == "ready"
     gateway.reconcile()
     assert gateway.token_state(bought) == "revoked"
 
