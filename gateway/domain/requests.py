@@ -17,6 +17,7 @@ from gateway.errors import InvalidRequest
 
 KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
 INLINE_VALUES = 2_000  # of input signals; checking them takes 2 ms
+MAX_COLUMNS = 20_000  # as many as an FMU may have variables; an array may have millions of elements, each with its name
 NAME = Annotated[str, Field(max_length=1000)]
 
 
@@ -193,6 +194,9 @@ def _check_size(regular: float, added: int, columns: int, limits: Limits) -> Non
     if rows > limits.rows:
         detail = f"That would be {rows:.0f} rows{changes}; at most {limits.rows} are sold."
         raise InvalidRequest(detail, field="input_signals" if added else "step")
+    if columns > MAX_COLUMNS:
+        detail = f"That would be {columns} columns, one for each element of an array; at most {MAX_COLUMNS} are sold."
+        raise InvalidRequest(detail, field="outputs")
     if rows * columns > limits.values:
         detail = f"{rows:.0f} rows{changes} of {columns} columns are more than {limits.values} values."
         raise InvalidRequest(detail, field="input_signals" if added else "outputs" if columns > 2 else "step")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.models import Model
-from gateway.domain.requests import Limits, SimulateBody, parse, plan_run
+from gateway.domain.requests import MAX_COLUMNS, Limits, SimulateBody, parse, plan_run
 from gateway.domain.runs import RunPlan
 from gateway.domain.times import row_count
 from gateway.errors import GatewayError, InvalidRequest
@@ -136,6 +136,14 @@ def test_each_element_of_an_array_counts_as_a_column(types: Model) -> None:
     assert plan(types, Limits(values=11 * 4), outputs=["vector"])
     assert fault(types, Limits(values=11 * 4 - 1), outputs=["vector"])[0] == "outputs"
     assert fault(types, Limits(values=11 * 2), outputs=["y"], kpis=["n:max"])[0] == "outputs"
+
+
+def test_an_array_of_more_elements_than_there_may_be_columns_is_refused(types: Model) -> None:
+    wide = replace(types.variables["vector"], dimensions=(MAX_COLUMNS,))
+    model = replace(types, variables={**types.variables, "vector": wide})
+    assert fault(model, step=1.0, outputs=["vector"])[0] == "outputs"
+    narrow = replace(wide, dimensions=(MAX_COLUMNS - 1,))
+    assert plan(replace(model, variables={**model.variables, "vector": narrow}), step=1.0, outputs=["vector"])
 
 
 @pytest.mark.parametrize(
