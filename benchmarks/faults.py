@@ -32,6 +32,7 @@ from fault_house import Death, House, shares
 from fault_weather import BadDays
 
 QUIET_SECONDS = 60.0  # in which everything open must be finished once the weather is good
+CALM = 15  # looks, three seconds: a round of the reconciler takes less, also on a slow machine
 NEVER = 86400.0  # UNSPENT_SECONDS of the last life, in which unspent tokens are spent
 TALLY = """
 SELECT 'purchases ' || state AS what, count(*) AS n FROM purchase GROUP BY state
@@ -105,11 +106,11 @@ class Simulation:
             self.book.faults.append(f"buyer {buyer.number}: {error!r}")
 
     async def _rest(self) -> None:
-        """Until nothing is open any more."""
-        end = time.monotonic() + QUIET_SECONDS
-        while time.monotonic() < end:
-            if not await self.weather.flush() and not await asyncio.to_thread(unfinished, self.house.database):
-                return
+        """Until nothing is open any more, for so many looks in a row: what webhooks lost comes with the next round."""
+        end, calm = time.monotonic() + QUIET_SECONDS, 0
+        while calm < CALM and time.monotonic() < end:
+            open_still = await self.weather.flush() or await asyncio.to_thread(unfinished, self.house.database)
+            calm = 0 if open_still else calm + 1
             await asyncio.sleep(0.2)
 
     def report(self, took: float) -> str:
