@@ -11,8 +11,9 @@ from gateway.domain.ledger import Transfer
 from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase, PurchaseState
 from gateway.domain.tokens import Token, TokenState
-from gateway.store.connection import Database, queries
+from gateway.store.connection import queries
 from gateway.store.records import Run, purchase_of, run_of, token_of
+from gateway.store.statements import Database
 
 
 class Refused(Exception):

@@ -6,9 +6,10 @@ from gateway.domain import ledger
 from gateway.domain.ledger import token_account, unmatched_account
 from gateway.domain.money import Money
 from gateway.domain.tokens import TokenState
-from gateway.store.connection import Database, queries
+from gateway.store.connection import queries
 from gateway.store.money import book
 from gateway.store.returns import balance, move_token
+from gateway.store.statements import Database
 from gateway.store.store import Store
 
 

@@ -10,9 +10,10 @@ from gateway.domain.money import Money
 from gateway.domain.purchases import Purchase
 from gateway.domain.tokens import MOVES, TokenState
 from gateway.store import money as moves
-from gateway.store.connection import Database, queries
+from gateway.store.connection import queries
 from gateway.store.money import Ending, Refused, book
 from gateway.store.records import Run, purchase_of, token_of
+from gateway.store.statements import Database
 
 
 @dataclass(frozen=True, slots=True)

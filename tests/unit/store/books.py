@@ -4,8 +4,8 @@ from typing import Any
 
 from gateway.domain.purchases import Purchase
 from gateway.store import money
-from gateway.store.connection import Database
 from gateway.store.money import Ending, NewRun
+from gateway.store.statements import Database
 
 AMOUNT = 1_000_000
 SHA = "ab" * 32

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.store.connection import Database, connect, migrate
+from gateway.store.connection import connect, migrate
+from gateway.store.statements import Database
 from gateway.store.store import Store, violations
 
 

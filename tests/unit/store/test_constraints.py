@@ -8,10 +8,11 @@ import pytest
 from books import begin, hold, pay
 
 from gateway.domain import ledger
-from gateway.store.connection import Database, queries
+from gateway.store.connection import queries
 from gateway.store.money import Refused, book
 from gateway.store.records import purchase_of
 from gateway.store.returns import order_refund
+from gateway.store.statements import Database
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from books import FAILURE, SUCCESS, hold, pay
 
 from gateway.domain.money import Money
 from gateway.store import money, returns
-from gateway.store.connection import Database, connect, migrate
+from gateway.store.connection import connect, migrate
+from gateway.store.statements import Database
 from gateway.store.store import INVARIANTS, violations
 
 # One corruption per invariant, each a change that nothing in the gateway makes. More than one invariant may notice it.

@@ -6,9 +6,10 @@ from books import AMOUNT, FAILURE, SUCCESS, begin, fields, hold, pay, settle
 from gateway.domain.purchases import PurchaseState
 from gateway.domain.tokens import TokenState
 from gateway.store import money, returns
-from gateway.store.connection import Database, queries
+from gateway.store.connection import queries
 from gateway.store.money import Ending, Refused
 from gateway.store.records import purchase_of, token_of
+from gateway.store.statements import Database
 from gateway.store.store import Store
 
 

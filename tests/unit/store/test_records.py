@@ -4,8 +4,8 @@ import pytest
 
 from gateway.domain.purchases import Purchase
 from gateway.domain.tokens import Token
-from gateway.store.connection import Database
 from gateway.store.records import Run
+from gateway.store.statements import Database
 
 
 @pytest.mark.parametrize(("table", "noun"), [("purchase", Purchase), ("token", Token), ("run", Run)])

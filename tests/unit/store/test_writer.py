@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import Busy, Draining, OutcomeUnknown, StorageFull
-from gateway.store.connection import Database, Operation, Writer, connect
+from gateway.store.connection import Operation, Writer, connect
+from gateway.store.statements import Database
 
 
 @pytest.fixture
