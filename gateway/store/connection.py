@@ -69,8 +69,13 @@ def migrate(db: Database) -> None:
         raise DatabaseUnusable(
             f"The database has schema {version}; this gateway knows {len(files)}. Install a newer gateway."
         )
+    db.execute("PRAGMA foreign_keys=OFF")  # a table that is made anew is dropped under the rows that refer to it
     for number, file in enumerate(files[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version={number};\nCOMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\nPRAGMA user_version={number};")
+        if (broken := db.execute("PRAGMA foreign_key_check").fetchone()) is not None:
+            raise DatabaseUnusable(f"{file.name} leaves a row of {broken[0]} without the one that it refers to.")
+        db.execute("COMMIT")
+    db.execute("PRAGMA foreign_keys=ON")
 
 
 def require_schema(db: Database) -> None:

@@ -175,7 +175,7 @@ def start_run(db: Database, run: NewRun, *, token_id: str | None, now: int) -> N
 def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | None:
     """TX2: capture with a result, release without one. None when the run was finished before."""
     succeeded = ending.result_sha256 is not None
-    row = queries.finish_run(
+    if not queries.finish_run(
         db,
         id=run_id,
         state="succeeded" if succeeded else "failed",
@@ -186,10 +186,9 @@ def finish_run(db: Database, run_id: str, ending: Ending, *, now: int) -> Run | 
         cpu_ms=ending.cpu_ms,
         wall_ms=ending.wall_ms,
         now=now,
-    )
-    if row is None:
+    ):
         return None
-    run = run_of(row)
+    run = run_of(queries.run(db, id=run_id))
     if run.token_id is not None:
         state = TokenState.SPENT if succeeded else TokenState.READY
         if not queries.settle_token(db, id=run.token_id, state=state, run_id=run_id if succeeded else None):

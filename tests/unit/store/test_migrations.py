@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from books import begin
+from test_invariants import fill
 
 from gateway.store import connection
 from gateway.store.connection import DatabaseUnusable, connect, migrate, schema_version
+from gateway.store.statements import Database
+from gateway.store.store import violations
 
 FIRST = "CREATE TABLE one(a);\nINSERT INTO one VALUES (1);\n"
 SECOND = "CREATE TABLE two(a);\nINSERT INTO two SELECT a + 1 FROM one;\n"
@@ -67,11 +70,47 @@ def test_an_older_gateway_changes_nothing_in_a_newer_database(path: Path, schema
         assert (db.execute("PRAGMA data_version").fetchone()[0], list(db.iterdump())) == before
 
 
+def older(db: Database, version: int) -> None:
+    """The database that an earlier gateway made."""
+    for file in connection.schema_files()[:version]:
+        db.executescript(f"BEGIN;{file.read_text()};COMMIT;")
+    db.execute(f"PRAGMA user_version={version}")
+
+
+def rows(db: Database) -> dict[str, list[tuple[object, ...]]]:
+    columns = {
+        t: [c["name"] for c in db.execute(f"PRAGMA table_info({t})")] for t in ("balance", "token", "run", "transfer")
+    }
+    return {t: [tuple(r) for r in db.execute(f"SELECT {','.join(c)} FROM {t} ORDER BY 1")] for t, c in columns.items()}
+
+
+def test_tables_that_are_made_anew_keep_their_rows_and_their_rules(path: Path, tmp_path: Path) -> None:
+    with closing(connect(path)) as db, closing(connect(tmp_path / "fresh")) as fresh:
+        older(db, 2)
+        fill(db)
+        before = rows(db)
+        migrate(db)
+        migrate(fresh)
+        assert rows(db) == before and all(before.values())
+        schema = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+        assert [tuple(row) for row in db.execute(schema)] == [tuple(row) for row in fresh.execute(schema)]
+        assert db.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+    assert violations(path) == []
+
+
+def test_a_file_that_would_leave_a_row_without_what_it_refers_to_is_not_applied(path: Path, schema: Path) -> None:
+    (schema / "0002_two.sql").write_text(
+        "CREATE TABLE two(a PRIMARY KEY);\nCREATE TABLE three(a REFERENCES two(a));\nINSERT INTO three VALUES (1);\n"
+    )
+    with pytest.raises(DatabaseUnusable, match="0002_two.sql leaves a row of three"):
+        applied(path)
+    assert tables(path) == ["one"]
+
+
 def test_whose_unmatched_money_is_is_read_from_what_an_earlier_schema_kept(path: Path) -> None:
     """Its purchase stood only in the reason of the first order."""
     with closing(connect(path)) as db:
-        first = connection.schema_files()[0].read_text()
-        db.executescript(f"BEGIN;{first};PRAGMA user_version=1;COMMIT;")
+        older(db, 1)
         begin(db, "pur_1")
         order = (
             "INSERT INTO outbox VALUES (:id, 'refund', :ref, :attempt, 'pi', 1, 'usd', 0, :reason, 'todo', 0, NULL, "
