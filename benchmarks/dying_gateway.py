@@ -36,11 +36,14 @@ STEPS = (
     "half_booked", "committed", "run.after", "result.before", "result.written", "result.renamed", "result.after",
 )  # fmt: skip
 
-# What a command comes to; its own two verbs are no gateway's.
-COMMAND_STEPS = (
-    *(f"{verb}.{when}" for verb in ("ask_refund", "give_back_otherwise") for when in ("before", "after")),
-    "finish_refund.before", "finish_refund.after", "stripe.refund.after", "half_booked", "committed",
-)  # fmt: skip
+# What an operator's command comes to; its own two verbs are no gateway's.
+AT_ALL = ("half_booked", "committed")
+REFUNDS = ("finish_refund.before", "finish_refund.after", "stripe.refund.after")
+COMMAND_STEPS = {
+    "refund": ("ask_refund.before", "ask_refund.after", *REFUNDS, *AT_ALL),
+    "otherwise": ("give_back_otherwise.before", "give_back_otherwise.after", *AT_ALL),
+    "reconcile": (*REFUNDS, *AT_ALL),
+}
 
 seen: Counter[str] = Counter()
 wanted, _, nth = os.environ.get("DIES_AT", "").partition(":")

@@ -63,8 +63,8 @@ class Plan:
             back_after_run=chance(0.5),
             spends=chance(0.85),
             waits=dice.choice((0, 0, 1, 5)),
-            command=dice.choices(("", "refund", "otherwise", "reconcile"), (90, 5, 2, 3))[0],
-            command_dies_at=dice.choice(("", *COMMAND_STEPS)),
+            command=(command := dice.choices(("", *COMMAND_STEPS), (88, 5, 4, 3))[0]),
+            command_dies_at=dice.choice(("", *COMMAND_STEPS.get(command, ()))),
         )
 
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ class Simulation:
         died = self.house.died_at
         at_steps = died.total() - died["a random moment"]
         commands_died = self.house.commands_died_at
-        steps = sorted({*STEPS, *COMMAND_STEPS})
+        steps = sorted({*STEPS, *chain(*COMMAND_STEPS.values())})
         missed = [step for step in steps if not died[step] + commands_died[step]]
         sales = sorted(self.house.first_sales)
         first_sale = f"median {statistics.median(sales):.2f} s of {len(sales)} lives" if sales else "there was none"
