@@ -4,15 +4,16 @@ Beside the names: what FMPy would take for something else, could not read, or no
 one pass for each check: of 20,000 variables that takes half the time of all checks for one after the other.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import AnyStr
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.errors import UPLOAD_REFUSALS
 
 MAX_VARIABLES = 20_000  # and aliases
 MAX_NAME = 1_000  # characters of a variable's name
 MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
+Dimension = tuple[str | None, str | None]  # its size, or the value reference of the variable that has it
 MAX_DIGITS = len(str(MAX_REFERENCE))
 CAUSALITIES = {
     *("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent"),
@@ -36,46 +37,17 @@ class Refused(Exception):
         self.code = code
 
 
-PART = 32 << 10  # bytes that are searched in one go: 1 ms, or 5 of what is made to be slow
-# A name as it stands in a variable's start tag, behind attributes of any other name.
-ATTRIBUTE = rb"""\s++(?!name[\s=])[^\s=<>"'/]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')"""
-NAME = rb"""<(?:%s)(?:ATTRIBUTE)*+\s++name\s*+=\s*+("[^"<]*+"|'[^'<]*+')""".replace(b"ATTRIBUTE", ATTRIBUTE)
-NAME2 = re.compile(NAME % b"ScalarVariable")
-NAME3 = re.compile(NAME % "|".join(sorted(FMI3_TYPES)).encode())
+class Plain(NamedTuple):
+    """The variables that plain.py found nothing wrong with; which names and value references they have, it leaves to be
+    compared."""
+
+    is_fmi2: bool = False
+    names: Sequence[str] = ()
+    references: Sequence[str] = ()
+    types: Sequence[str] = ()
 
 
-def check_twice(raw: bytes) -> None:
-    """Refused if a name is there twice, letter by letter, in a description as tools write them: within 10 ms, where
-    parsing takes 50. Where a tag could be anything else than an element of ModelVariables, nothing is said."""
-    plain, *comments = raw.split(b"<!--")  # inside one there is no other, in what is XML
-    plain += b"".join(comment.partition(b"-->")[2] for comment in comments)
-    if b"<![" in plain or b"\0" in plain or plain.count(b"<?") > 1:
-        return
-    _, begin, rest = plain.partition(b"<ModelVariables")
-    inside, end, rest = rest.partition(b"</ModelVariables")
-    if not begin or not end or b"ModelVariables" in inside or b"<ModelVariables" in rest or b"<Annotation" in inside:
-        return
-    pattern = NAME2 if b"<ScalarVariable" in inside else NAME3
-    twice = _twice([name[1:-1] for part in _parts(inside) for name in pattern.findall(part)])
-    if twice is not None and twice != b"time":  # which must not be there at all, but for one
-        raise _duplicate(twice.decode(errors="replace"))
-
-
-def _parts(inside: bytes) -> Iterator[bytes]:
-    """Whole tags, as many as a search may go through in one go: it lets no other thread run. Without what is longer."""
-    begin = 0
-    while begin < len(inside):
-        end = begin + PART if begin + PART >= len(inside) else inside.rfind(b"<", begin + 1, begin + PART)
-        if end < 0:  # one tag, or text, to the next one
-            end = inside.find(b"<", begin + PART)
-            if end < 0:
-                return
-        else:
-            yield inside[begin:end]
-        begin = end
-
-
-def _twice(names: Sequence[AnyStr]) -> AnyStr | None:
+def _twice(names: Sequence[str]) -> str | None:
     """The first that was there before."""
     if len(set(names)) < len(names):
         seen = set()
@@ -86,20 +58,18 @@ def _twice(names: Sequence[AnyStr]) -> AnyStr | None:
     return None
 
 
-def _duplicate(name: str) -> Refused:
-    return Refused("duplicate_variable", f"The variable name {name[:60]!r} is there twice.")
-
-
 class Variables:
-    """Told each element of ModelVariables while they are read: a variable, what it has inside, its end; then asked."""
+    """Told each element of ModelVariables while they are read: a variable, what it has inside, its end; then asked.
+    `plain` are the variables that it is not told."""
 
-    def __init__(self) -> None:
+    def __init__(self, plain: Plain) -> None:
         self.is_fmi2 = False
+        self._plain = plain
         self._attributes: list[Mapping[str, str]] = []
         self._types: list[str] = []
         self._numbers: list[Mapping[str, str]] = []  # the attributes of the elements that have type and start
         self._aliases: list[Mapping[str, str]] = []  # FMPy makes variables of them
-        self._dimensions: dict[int, tuple[str, ...]] = {}  # of the arrays
+        self._dimensions: dict[int, tuple[Dimension, ...]] = {}  # of the arrays
 
     def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._attributes.append(attributes)
@@ -112,10 +82,8 @@ class Variables:
                 self._types.append(tag)
                 self._numbers.append(attributes)
         elif tag == "Dimension":
-            place, size = len(self._attributes) - 1, attributes.get("start")
-            self._dimensions[place] = (*self._dimensions.get(place, ()), f"{size}/{attributes.get('valueReference')}")
-            if size is not None and not _is(int, size):
-                raise _invalid(self._attributes[place], f"has a dimension of {size[:30]!r}")
+            place, dimension = len(self._attributes) - 1, (attributes.get("start"), attributes.get("valueReference"))
+            self._dimensions[place] = (*self._dimensions.get(place, ()), dimension)
         elif tag == "Alias":
             self._aliases.append(attributes)
 
@@ -125,7 +93,7 @@ class Variables:
             self._numbers.append({})
 
     def check(self) -> None:
-        if len(self._attributes) + len(self._aliases) > MAX_VARIABLES:
+        if len(self._plain.names) + len(self._attributes) + len(self._aliases) > MAX_VARIABLES:
             raise Refused("too_many_variables", f"It has more than {MAX_VARIABLES} variables.")
         self._check_names()
         self._check_references()
@@ -137,6 +105,8 @@ class Variables:
             if attributes.get("variability") not in VARIABILITIES:
                 said = attributes["variability"][:30]
                 raise _invalid(attributes, f"has the variability {said!r}, which FMI does not know")
+        if self._plain.names and self._plain.is_fmi2 != self.is_fmi2:
+            raise _invalid({"name": self._plain.names[0]}, "has no type of this FMI version's")
         types = FMI2_TYPES if self.is_fmi2 else FMI3_TYPES
         for kind, attributes in zip(self._types, self._attributes, strict=True):
             if kind not in types:  # FMPy would take that of the variable before it
@@ -154,8 +124,8 @@ class Variables:
         if any(everyone[i].get("causality") != "independent" for i, name in enumerate(names) if name == "time"):
             text = "A variable is called time, which is the name of the first column of every result."
             raise Refused("bad_variable_name", text)
-        if (twice := _twice(names)) is not None:
-            raise _duplicate(twice)
+        if (twice := _twice([*self._plain.names, *names])) is not None:
+            raise Refused("duplicate_variable", f"The variable name {twice[:60]!r} is there twice.")
 
     def _check_references(self) -> None:
         for attributes in self._attributes:
@@ -181,14 +151,21 @@ class Variables:
 
     def _check_layouts(self) -> None:
         """In FMI 3.0 sizes and states are found by value reference."""
-        references = {attributes["valueReference"] for attributes in self._attributes}
-        if self.is_fmi2 or len(references) == len(self._attributes):
+        for i, dimensions in self._dimensions.items():
+            for size, _ in dimensions:
+                if size is not None and not _is(int, size):
+                    raise _invalid(self._attributes[i], f"has a dimension of {size[:30]!r}")
+        if self.is_fmi2:
             return
-        layouts: dict[str, tuple[str, tuple[str, ...]]] = {}
-        for i, attributes in enumerate(self._attributes):
-            layout = self._types[i], self._dimensions.get(i, ())
-            if layouts.setdefault(attributes["valueReference"], layout) != layout:
-                raise _invalid(attributes, "has the value reference of a variable of another type or size")
+        references = [*self._plain.references, *(attributes["valueReference"] for attributes in self._attributes)]
+        repeated = {reference for reference, count in Counter(references).items() if count > 1}
+        types = [*self._plain.types, *self._types]
+        layouts: dict[str, tuple[str, tuple[Dimension, ...]]] = {}
+        for i in [i for i, reference in enumerate(references) if reference in repeated]:
+            layout = types[i], self._dimensions.get(i - len(self._plain.types), ())
+            if layouts.setdefault(references[i], layout) != layout:
+                names = [*self._plain.names, *(attributes["name"] for attributes in self._attributes)]
+                raise _invalid({"name": names[i]}, "has the value reference of a variable of another type or size")
 
 
 def _invalid(attributes: Mapping[str, str], text: str) -> Refused:

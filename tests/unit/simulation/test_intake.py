@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from bad_uploads import CASES, CORPUS, GOOD, described, described_as, entries, member, pack
+from late_uploads import LATE_CASES
 
 from gateway.errors import UPLOAD_REFUSALS
 from gateway.simulation import description, intake
@@ -30,7 +31,7 @@ def test_every_code_that_intake_can_give_has_its_bad_files() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize(("code", "make"), CASES, ids=[code for code, _ in CASES])
+@pytest.mark.parametrize(("code", "make"), [*CASES, *LATE_CASES], ids=[code for code, _ in [*CASES, *LATE_CASES]])
 def test_what_is_bad_is_refused_with_its_code_and_leaves_nothing(
     tmp_path: Path, code: str, make: Callable[[], bytes]
 ) -> None:

@@ -103,6 +103,8 @@ DOCTYPE = ("<fmiModelDescription", ENTITY)
             "bad_variable_name",
             ('name="v" valueReference="3"', 'name="h" valueReference="3"', 'name="h"', 'name="time"'),
         ),
+        ("unknown_fmi_version", (*VERSION, 'name="v"', 'name="h"')),
+        ("broken_description", ('name="v"', 'name="v" name="w"', REFERENCE[0], REFERENCE[1])),
         ("duplicate_variable", (VARIABLES, f'<Float64 name="h" valueReference="-1"/>{VARIABLES}')),
         ("invalid_fmu", (*NO_INTERFACE, *REFERENCE)),
         ("no_interface", NO_INTERFACE),

@@ -1,0 +1,56 @@
+"""Late uploads: descriptions of very many variables, of which something is wrong with the last, or behind it."""
+
+from bad_uploads import ARRAY, IDENTIFIER, NO_INTERFACE, TWO, described, described2, variables
+
+MANY = 19_000
+LAST = '<Float64 name="{}" valueReference="99"/>'
+WRONG = '<Float64 name="w" valueReference="{}" {}/>'
+WRONG2 = '<ScalarVariable name="{}" valueReference="99" {}><{} {}/></ScalarVariable>'
+
+
+def after_many(last: str, *changes: str) -> bytes:
+    return described("</ModelVariables>", variables(MANY, last), *changes)
+
+
+def after_many2(last: str) -> bytes:
+    """The same in FMI 2.0."""
+    one = '<ScalarVariable name="n{0}" valueReference="{0}"><Real start="0.5"/></ScalarVariable>'
+    many = "".join(one.format(i) for i in range(1_000, 1_000 + MANY))
+    return described2("</ModelVariables>", f"{many}{last}</ModelVariables>")
+
+
+def at_end(text: str) -> tuple[str, str]:
+    return "</fmiModelDescription>", f"{text}</fmiModelDescription>"
+
+
+LATE = {
+    "broken_description": ['<Float64 name="w"', '<Float64 name="w" name="w"/>', "</Float64>", "&what;"],
+    "description_too_deep": [f"{ARRAY}{'<Clock>' * 40}{'</Clock>' * 40}</Float64>"],
+    "bad_variable_name": ['<Float64 name=""/>', '<Float64 name="a&#10;b"/>', LAST.format("time")],
+    "duplicate_variable": [LAST.format("n0"), LAST.format("n&#48;"), f'{ARRAY}<Alias name="n0"/></Float64>'],
+    "invalid_fmu": [
+        *(WRONG.format(reference, "") for reference in ("", "-1", 1 << 32)),
+        *(WRONG.format(99, wrong) for wrong in ('causality="result"', 'variability="smooth"', 'start="much"')),
+        *(WRONG.format(99, wrong) for wrong in ('min="low"', 'max="high"')),
+        *('<Real name="w" valueReference="99"/>', '<Int8 name="w" valueReference="99" start="1.5"/>'),
+        *('<Int8 name="w" valueReference="100"/>', f"{TWO.replace('99', '100')}</Float64>"),
+        *(f"{TWO.replace('2', 'two')}</Float64>", f"{TWO.replace('0', '1 x')}</Float64>"),
+    ],
+}
+LATE2 = {
+    "bad_variable_name": [("", "", "Real", "")],
+    "duplicate_variable": [("n1000", "", "Real", "")],
+    "invalid_fmu": [
+        *(("w2", 'causality="result"', "Real", ""), ("w2", "", "Float64", "")),
+        *(("w2", "", "Real", wrong) for wrong in ('start="much"', 'min="low"', 'max="high"')),
+    ],
+}
+LATE_CASES = [
+    *((code, lambda last=last: after_many(last)) for code, lasts in LATE.items() for last in lasts),  # type: ignore[misc]
+    *((code, lambda w=w: after_many2(WRONG2.format(*w))) for code, wrongs in LATE2.items() for w in wrongs),  # type: ignore[misc]
+    ("duplicate_variable", lambda: described("</ModelVariables>", LAST.format("n&#48;") + variables(MANY))),
+    ("bad_model_identifier", lambda: after_many("", *at_end('<CoSimulation modelIdentifier="../../x"/>'))),
+    ("bad_experiment", lambda: after_many("", *at_end('<DefaultExperiment stopTime="x"/>'))),
+    ("no_interface", lambda: after_many("", *NO_INTERFACE)),
+    ("no_binary", lambda: after_many("", IDENTIFIER, 'modelIdentifier="Other"')),
+]
