@@ -77,6 +77,7 @@ def _parse(pieces: Iterable[bytes], name: str, target: "_Nobody") -> None:
 def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
     """All of the file, after nothing forbidden was seen in any of it. Counting is much faster than parsing."""
     pieces: list[bytes] = []
+    uncounted: list[bytes] = []
     size = elements = attributes = fmi2_variables = fmi3_variables = 0
     before = b""
     while piece := file.read(PIECE):
@@ -93,8 +94,12 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         if elements > MAX_ELEMENTS:
             raise _too_many_elements(name)
         attributes = _count_attributes(new, attributes, name)
-        fmi2_variables += new.count(b"<ScalarVariable")
-        fmi3_variables += len(FMI3_VARIABLE.findall(new))  # in FMI 2.0 some of these are what a variable has inside
+        uncounted.append(new)
+        if elements > MAX_VARIABLES:  # before, there are no more variables
+            fmi2_variables += sum(each.count(b"<ScalarVariable") for each in uncounted)
+            if not fmi2_variables:  # else some of these are what a variable has inside
+                fmi3_variables += sum(len(FMI3_VARIABLE.findall(each)) for each in uncounted)
+            uncounted.clear()
         if (fmi2_variables or fmi3_variables) > MAX_VARIABLES:
             raise Refused("too_many_variables", f"It has more than {MAX_VARIABLES} variables.")
         pieces.append(piece)
@@ -104,11 +109,14 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
 
 def _count_attributes(piece: bytes, before: int, name: str) -> int:
     """How many the element has with which the piece ends; `before` are those of its first one in the pieces before."""
+    tags = piece.split(b"<")
+    if max(map(len, tags)) <= MAX_ATTRIBUTES:  # a shorter one has fewer
+        return before if len(tags) == 1 else 0
     count = before
-    for place, tag in enumerate(piece.split(b"<")):
+    for place, tag in enumerate(tags):
         if place:
             count = 0
-        if len(tag) > MAX_ATTRIBUTES:  # a shorter one has fewer
+        if len(tag) > MAX_ATTRIBUTES:
             count += len(ATTRIBUTE.findall(tag))
         if count > MAX_ATTRIBUTES:
             raise Refused("description_too_large", f"{name} has more than {MAX_ATTRIBUTES} attributes in one element.")
