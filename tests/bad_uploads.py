@@ -100,6 +100,10 @@ def variables(count: int, last: str = "") -> str:
     return f"{many}{last}</ModelVariables>"
 
 
+def with_types(types: str) -> tuple[str, str]:
+    return "<ModelVariables>", f"<TypeDefinitions>{types}</TypeDefinitions><ModelVariables>"
+
+
 def attributes(count: int, length: int = 1) -> str:
     return " ".join(f'a{i}="{"x" * length}"' for i in range(count))
 
@@ -250,6 +254,10 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", f"{TWO.replace('2', 'two')}</Float64></ModelVariables>"),
         lambda: described("</ModelVariables>", '<Int32 name="w" valueReference="90" start="1.5"/></ModelVariables>'),
         lambda: described2('start="', 'start="x'),
+        lambda: described(*with_types('<Float64Type name="T" min="low"/><Int8Type name="U" max="0"/>')),
+        lambda: described(*with_types('<Int8Type name="U" max="0"/><Float64Type name="T" max="high"/>')),
+        lambda: described2(*with_types('<SimpleType name="T"><Real min="low"/></SimpleType>')),
+        lambda: described2(*with_types('<SimpleType name="T"><Integer max="high"/></SimpleType>')),
     ],
     "bad_experiment": [
         lambda: described('stopTime="3.0"', 'stopTime="nan"'),

@@ -146,7 +146,7 @@ def _text_starts(directory: Path) -> dict[str, tuple[str, ...]]:
 def _variable(found: Any, texts: Mapping[str, tuple[str, ...]]) -> Variable:
     declared = found.declaredType
     kind = FMI2_TYPES.get(found.type, found.type)
-    bound = {side: getattr(found, side) or (declared and getattr(declared, side)) for side in ("min", "max")}
+    bound = {side: getattr(found, side) or (declared and getattr(declared, side)) or None for side in ("min", "max")}
     unit = found.unit or (declared.unit if declared else None)
     return Variable(
         name=found.name,

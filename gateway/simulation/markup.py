@@ -194,6 +194,9 @@ class _Outline(_Elements):
                 self._variables.begin(tag, attributes)
             elif self._depth == 4:
                 self._variables.child(tag, attributes)
+        elif self._section == "TypeDefinitions" and self._depth > 2:
+            if self._depth < 5:
+                self._variables.define(attributes, inside=self._depth == 4)
         elif self._depth == 1:
             self._root(tag, attributes)
         elif self._depth == 2:

@@ -59,8 +59,8 @@ def _twice(names: Sequence[str]) -> str | None:
 
 
 class Variables:
-    """Told each element of ModelVariables while they are read: a variable, what it has inside, its end; then asked.
-    `plain` are the variables that it is not told."""
+    """Told each element of ModelVariables while they are read: a variable, what it has inside, its end; and each of
+    TypeDefinitions; then asked. `plain` are the variables that it is not told."""
 
     def __init__(self, plain: Plain) -> None:
         self.is_fmi2 = False
@@ -70,6 +70,8 @@ class Variables:
         self._numbers: list[Mapping[str, str]] = []  # the attributes of the elements that have type and start
         self._aliases: list[Mapping[str, str]] = []  # FMPy makes variables of them
         self._dimensions: dict[int, tuple[Dimension, ...]] = {}  # of the arrays
+        self._definitions: list[Mapping[str, str]] = []  # with bounds, of types
+        self._defined = ""
 
     def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._attributes.append(attributes)
@@ -91,6 +93,13 @@ class Variables:
         if len(self._types) < len(self._attributes):
             self._types.append("")
             self._numbers.append({})
+
+    def define(self, attributes: Mapping[str, str], *, inside: bool = False) -> None:
+        """A type, or what is inside of the last one: in FMI 2.0 its name stands on the one, its bounds on the other."""
+        if not inside:
+            self._defined = attributes.get("name", "")
+        if attributes.keys() & {"min", "max"}:
+            self._definitions.append({**attributes, "name": self._defined})
 
     def check(self) -> None:
         if len(self._plain.names) + len(self._attributes) + len(self._aliases) > MAX_VARIABLES:
@@ -144,10 +153,12 @@ class Variables:
                     text = f"has the start value {value[:30]!r}, which is no {self._types[i]}"
                     raise _invalid(self._attributes[i], text)
         for side in ("min", "max"):
-            for i in [i for i, said in enumerate(numbers) if side in said]:
-                bound = numbers[i][side]
-                if bound and not _is(float, bound):
-                    raise _invalid(self._attributes[i], f"has the {side} {bound[:30]!r}, which is no number")
+            for i in [i for i, said in enumerate(numbers) if not _is_bound(said.get(side))]:
+                raise _invalid(self._attributes[i], f"has the {side} {numbers[i][side][:30]!r}, which is no number")
+            for said in self._definitions:
+                if not _is_bound(said.get(side)):
+                    text = f"has the {side} {said[side][:30]!r}, which is no number"
+                    raise _invalid(said, text, "type")
 
     def _check_layouts(self) -> None:
         """In FMI 3.0 sizes and states are found by value reference."""
@@ -168,8 +179,12 @@ class Variables:
                 raise _invalid({"name": names[i]}, "has the value reference of a variable of another type or size")
 
 
-def _invalid(attributes: Mapping[str, str], text: str) -> Refused:
-    return Refused("invalid_fmu", f"The variable {attributes.get('name', '')[:60]!r} {text}.")
+def _invalid(attributes: Mapping[str, str], text: str, what: str = "variable") -> Refused:
+    return Refused("invalid_fmu", f"The {what} {attributes.get('name', '')[:60]!r} {text}.")
+
+
+def _is_bound(text: str | None) -> bool:
+    return not text or _is(float, text)
 
 
 def _is(number: Callable[[str], float], text: str) -> bool:

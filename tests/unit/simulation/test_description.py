@@ -25,6 +25,7 @@ def fmi2(variables, rest=""):
         <ModelExchange modelIdentifier="M"/><CoSimulation modelIdentifier="M"/>
         <TypeDefinitions>
           <SimpleType name="T"><Real unit="K" min="0" max="400"/></SimpleType>
+          <SimpleType name="U"><Real min="" max="9"/></SimpleType>
           <SimpleType name="E"><Enumeration>
             <Item name="off" value="1"/><Item name="on" value="2"/>
           </Enumeration></SimpleType>
@@ -40,6 +41,11 @@ def variable(tmp_path, value, attributes='causality="parameter" variability="fix
 def test_units_and_bounds_may_stand_on_the_declared_type(tmp_path):
     x = variable(tmp_path, '<Real declaredType="T" start="300" max="350"/>')
     assert (x.unit, x.min, x.max, x.start, x.type) == ("K", 0.0, 350.0, 300.0, "Float64")
+
+
+def test_a_bound_of_the_declared_type_that_is_empty_is_none(tmp_path):
+    x = variable(tmp_path, '<Real declaredType="U" start="300" max=""/>')
+    assert (x.min, x.max) == (None, 9.0)
 
 
 def test_enumerations_have_their_items(tmp_path):

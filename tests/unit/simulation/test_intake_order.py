@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bad_uploads import ENTITY, IDENTIFIER, Files, described, entries, library, pack, variables
+from bad_uploads import ENTITY, IDENTIFIER, Files, described, entries, library, pack, variables, with_types
 
 from gateway.simulation import intake, markup
 from gateway.simulation.intake import Refused
@@ -103,6 +103,7 @@ DOCTYPE = ("<fmiModelDescription", ENTITY)
             "bad_variable_name",
             ('name="v" valueReference="3"', 'name="h" valueReference="3"', 'name="h"', 'name="time"'),
         ),
+        ("bad_variable_name", (*with_types('<Float64Type name="T" min="low"/>'), 'name="v"', 'name=""')),
         ("unknown_fmi_version", (*VERSION, 'name="v"', 'name="h"')),
         ("broken_description", ('name="v"', 'name="v" name="w"', REFERENCE[0], REFERENCE[1])),
         ("duplicate_variable", (VARIABLES, f'<Float64 name="h" valueReference="-1"/>{VARIABLES}')),
