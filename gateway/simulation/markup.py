@@ -46,14 +46,16 @@ def check_description(file: IO[bytes], name: str) -> tuple[str, set[str]]:
     What is not plain is parsed and checked; of all of it, only that it is XML. That comes second, since nothing limits
     its names: it meets those that the first has met, and plain ones, and ends no later where the first has ended."""
     pieces = list(_pieces(file, name))
-    rest, plain = sift(b"".join(pieces))
+    raw = b"".join(pieces)
+    rest, plain = sift(raw)
     outline = _Outline(name, plain)
     try:
         _parse((rest[i : i + PIECE] for i in range(0, len(rest), PIECE)), name, outline)
     except _NoXml:
         _parse(pieces, name, _Nobody())  # says in which line
         raise
-    _parse(pieces, name, _Nobody())
+    if rest is not raw:
+        _parse(pieces, name, _Nobody())
     outline.check_whole()
     return outline.version, outline.identifiers
 
