@@ -166,9 +166,9 @@ class Variables:
             for size, _ in dimensions:
                 if size is not None and not _is(int, size):
                     raise _invalid(self._attributes[i], f"has a dimension of {size[:30]!r}")
-        if self.is_fmi2:
-            return
         references = [*self._plain.references, *(attributes["valueReference"] for attributes in self._attributes)]
+        if self.is_fmi2 or len(set(references)) == len(references):
+            return
         repeated = {reference for reference, count in Counter(references).items() if count > 1}
         types = [*self._plain.types, *self._types]
         layouts: dict[str, tuple[str, tuple[Dimension, ...]]] = {}
