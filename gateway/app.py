@@ -27,6 +27,7 @@ from gateway.flows.reconcile import reconcile_forever, recover
 from gateway.flows.services import Services
 from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
+from gateway.simulation.forkservers import Forkserver
 from gateway.simulation.library import Library
 from gateway.simulation.results import ResultFiles
 from gateway.simulation.runner import Runner
@@ -58,12 +59,13 @@ class Gateway(Starlette):
         return edge
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The gateway as an ASGI application. Everything that needs a loop, a file or a process begins in its lifespan."""
+def create_app(settings: Settings, forkserver: Forkserver | None = None) -> Starlette:
+    """The gateway as an ASGI application. Everything that needs a loop, a file or a process begins in its lifespan; a
+    forkserver may have begun before, and ends with it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, forkserver) as services:
             app.state.services = services
             app.state.rates = Rates.of(settings)
             app.state.offers = Offers(services)
@@ -78,14 +80,16 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, forkserver: Forkserver | None = None) -> AsyncIterator[Services]:
     """Every part of a running gateway, closed again in the reverse order."""
     configure_logging()
     async with contextlib.AsyncExitStack() as stack:
         # The forkserver first: it, and so every zygote, must inherit neither the database nor a key.
-        runner = make_runner(settings)
-        await runner.start()
+        forkserver = forkserver or Forkserver()
+        stack.push_async_callback(forkserver.close)
+        runner = make_runner(settings, forkserver)
         stack.push_async_callback(runner.close)
+        await runner.start()
         # Then the database, since its owner owns the folders beside it: who is refused must change nothing there.
         store = await Store(settings.database_path).open()
         stack.push_async_callback(store.close)
@@ -125,8 +129,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             await write_quotes(services, stopping=True)
 
 
-def make_runner(settings: Settings) -> Runner:
+def make_runner(settings: Settings, forkserver: Forkserver) -> Runner:
     return Runner(
+        forkserver=forkserver,
         parallel=settings.parallel_runs,
         queued=settings.queued_runs,
         timeout_seconds=settings.simulation_timeout_seconds,

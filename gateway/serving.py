@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gateway.settings import Settings
+from gateway.simulation.forkservers import Forkserver
 
 if TYPE_CHECKING:
     import uvicorn
@@ -92,22 +93,27 @@ def _serve(settings: Settings) -> list[str]:
     # Imported by libraries of ours only because they are there: 80 ms of every start.
     for unused in ("rich", "requests"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    import structlog
-
-    from gateway.app import create_app
-    from gateway.store.connection import DatabaseUnusable
-    from gateway.store.lock import DatabaseOwned
-
-    gc.enable()  # the command line had switched it off; a server lives long enough to need it
-    if faults := _price_faults(settings):
-        return faults
     try:
         listener = _listen(settings)
     except OSError as error:
         reason = str(error.strerror).split(" (while")[0]  # Python repeats the address there
         return [f"{settings.host}:{settings.port}: {reason}; choose another with --port or --host."]
-    app = create_app(settings)
-    server = _server(settings, app)
+    forkserver = Forkserver()
+    forkserver.begin()  # now, so that what it imports and what is imported here take one time, not two
+    from gateway.app import create_app
+
+    gc.enable()  # the command line had switched it off; a server lives long enough to need it
+    if faults := _price_faults(settings):
+        return faults
+    app = create_app(settings, forkserver)
+    return _run(settings, app, _server(settings, app), listener)
+
+
+def _run(settings: Settings, app: "Starlette", server: "uvicorn.Server", listener: socket.socket) -> list[str]:
+    import structlog
+
+    from gateway.store.connection import DatabaseUnusable
+    from gateway.store.lock import DatabaseOwned
 
     def stop(number: int, frame: FrameType | None) -> None:
         if not server.should_exit:  # else uvicorn has stopped, and raises again the signal that made it stop

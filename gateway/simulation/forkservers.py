@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Keeper:
 class Running:
     """A forkserver that was started. `handle` is its pidfd."""
 
-    process: asyncio.subprocess.Process
+    process: subprocess.Popen[bytes]
     control: socket.socket
     handle: int
 
@@ -70,6 +71,12 @@ class Forkserver:
         self._uids_in_use: set[int] = set()
         self._running: Running | None = None
         self._closed = False
+
+    def begin(self) -> None:
+        """Start it without waiting for the first use, also before there is an event loop: what it imports takes as long
+        as what the gateway does. What prevents that is told at the first use, which tries again."""
+        with contextlib.suppress(OSError):
+            self._start()
 
     @property
     def alive(self) -> bool:
@@ -106,7 +113,7 @@ class Forkserver:
     async def _ask(self, request: dict[str, Any]) -> tuple[Keeper, socket.socket]:
         if self._closed:
             raise NoProcess("the server is stopping")
-        running = self._running or await self._start()
+        running = self._running or self._start()
         request = {"id": next(self._ids), **request}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -135,22 +142,21 @@ class Forkserver:
             for handle in handles:  # the answer to a request that nobody waited for to the end
                 os.close(handle)
 
-    async def _start(self) -> Running:
+    def _start(self) -> Running:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), ROOM),
+                process = subprocess.Popen(  # noqa: S603 - this very interpreter, and a script of ours
+                    (sys.executable, "-I", str(SCRIPT), str(theirs.fileno()), ROOM),
                     pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
                     cwd="/",
                     env=ENVIRONMENT,
                     start_new_session=True,
                 )
             ours.setblocking(False)
-            # A signal by the process object would look whether it ended, and so take its status from the event loop.
             self._running = Running(process, ours, os.pidfd_open(process.pid))
         except BaseException:
             ours.close()  # for it the sign to end
@@ -164,8 +170,11 @@ class Forkserver:
             return ""
         running.control.close()
         send_signal(running.handle, signal.SIGKILL)
-        _, said = await running.process.communicate()
+        await readable(running.handle)
         os.close(running.handle)
+        _, said = (
+            running.process.communicate()
+        )  # nobody else has that pipe: keepers silence themselves, or died with it
         return said.decode(errors="replace").strip().rpartition("\n")[2][:200]
 
 
