@@ -93,6 +93,7 @@ def _serve(settings: Settings) -> list[str]:
     # Imported by libraries of ours only because they are there: 80 ms of every start.
     for unused in ("rich", "requests"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, that would start them: 70 ms, and nothing here needs them
     try:
         listener = _listen(settings)
     except OSError as error:
@@ -102,7 +103,6 @@ def _serve(settings: Settings) -> list[str]:
     forkserver.begin()  # now, so that what it imports and what is imported here take one time, not two
     from gateway.app import create_app
 
-    gc.enable()  # the command line had switched it off; a server lives long enough to need it
     if faults := _price_faults(settings):
         return faults
     app = create_app(settings, forkserver)
@@ -146,11 +146,12 @@ def _run(settings: Settings, app: "Starlette", server: "uvicorn.Server", listene
 
 
 def settle() -> None:
-    """Once everything is up. What is there by now stays, so no search for garbage need look at it again: each would
-    hold every thread for 30 ms. And who computes in a thread lets the event loop in sooner than after Python's 5 ms,
-    since the loop may have to wait for that behind each of its system calls."""
-    gc.collect()
+    """Once everything is up. What is there by now stays, so no search for garbage need look at it, not even once: each
+    would hold every thread for 30 ms, and of a start's 80,000 objects it would find fewer than a thousand. And who
+    computes in a thread lets the event loop in sooner than after Python's 5 ms, since the loop may have to wait for
+    that behind each of its system calls."""
     gc.freeze()
+    gc.enable()  # the command line had switched it off; a server lives long enough to need it
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
