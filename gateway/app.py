@@ -29,7 +29,7 @@ from gateway.payments.checkout import Checkout
 from gateway.settings import Settings
 from gateway.simulation.forkservers import Forkserver
 from gateway.simulation.library import Library
-from gateway.simulation.results import ResultFiles
+from gateway.simulation.results import ResultFiles, prepare
 from gateway.simulation.runner import Runner
 from gateway.simulation.uploads import Uploads
 from gateway.store.store import Store
@@ -39,6 +39,7 @@ from gateway.web.offers import Offers
 from gateway.web.routes import DIRECT, ROUTES, TEMPLATES
 
 LIBRARY_SECONDS = 60.0
+PREPARE_SECONDS = 2.0  # after the start: first come those who waited for it
 DRAIN_SECONDS = 25  # more than the longest run, less than what orchestrators allow
 
 # Without the frames' variables: among them are tokens, keys and our own secrets.
@@ -117,14 +118,15 @@ async def open_services(settings: Settings, forkserver: Forkserver | None = None
             random_bytes=secrets.token_bytes,
         )
         await recover(services)
-        reconciler = asyncio.create_task(reconcile_forever(services))
+        tasks = [asyncio.create_task(reconcile_forever(services)), asyncio.create_task(prepare_encoders())]
         log.info("serving", models=len(library.models), sandbox=runner.level, livemode=settings.livemode)
         try:
             yield services
         finally:
             services.draining = True
-            reconciler.cancel()
-            await asyncio.gather(reconciler, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await drain(services)
             await write_quotes(services, stopping=True)
 
@@ -144,6 +146,12 @@ def make_runner(settings: Settings, forkserver: Forkserver) -> Runner:
 def warn_of_missing(runner: Runner) -> None:
     """At the start, and when a model's process turned out to be confined less than that: at "none" uploads are off."""
     log.warning("sandbox_missing", sandbox=runner.level, missing=runner.missing)
+
+
+async def prepare_encoders() -> None:
+    """Import what encodes results that are no JSON, before one of them is asked for, as it may be at any time."""
+    await asyncio.sleep(PREPARE_SECONDS)
+    await asyncio.to_thread(prepare)
 
 
 async def drain(services: Services) -> None:

@@ -14,7 +14,7 @@ from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
 from gateway.simulation import description, intake
 from gateway.simulation.forkservers import NoProcess
-from gateway.simulation.results import Result, ResultFiles, prepare
+from gateway.simulation.results import Result, ResultFiles
 from gateway.simulation.runner import Runner
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -35,7 +35,6 @@ class Library:
         """Every <directory>/<collection>/<Name>.fmu, unpacked into the workspace once, each tried unless it was tried
         by the same gateway and FMPy before. OSError if there can be no workspace."""
         workspace = await asyncio.to_thread(_make, workspace)
-        await asyncio.to_thread(prepare)
         files = await asyncio.to_thread(_scan, directory)
         bound = asyncio.Semaphore(runner.parallel)
 

@@ -8,8 +8,6 @@ import os
 import resource
 from typing import NoReturn
 
-import lark  # noqa: F401  # FMPy imports it when it parses names, and could not find it then
-
 from gateway.simulation import keeper, sandbox
 
 READY = b"\n"  # before this it was our own fault

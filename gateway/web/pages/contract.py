@@ -6,8 +6,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gateway.errors import UploadRefused, every_problem
 from gateway.web.pages.views import problem_entries
 
@@ -19,6 +17,8 @@ NOT_FOR_AGENTS = frozenset({"webhook_refused", "prefetch_refused", "not_found", 
 
 @cache
 def _source() -> dict[str, Any]:
+    import yaml
+
     source: dict[str, Any] = yaml.load((WEB / "openapi.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
     return source
 
