@@ -53,12 +53,20 @@ def limits(process: int) -> dict[str, str]:
     return {line[:26].strip(): line[26:47].strip() for line in lines}
 
 
-def descriptors() -> int:
-    """How many this process holds, without connections: other tests' gateways and buyers let go of theirs in time."""
+def descriptors() -> set[tuple[str, ...]]:
+    """What this process holds, each told from whatever else has had its number: by what it leads to and, of a pidfd,
+    whose it is. So those of before can be taken away, whoever lets go of them meanwhile. Without connections: other
+    tests' gateways and buyers make theirs at any time."""
+    connections, found = _connections(), set[tuple[str, ...]]()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one with which the folder was read
+            target, inode = os.readlink(f"/proc/self/fd/{number}"), os.stat(int(number)).st_ino
+            facts = Path(f"/proc/self/fdinfo/{number}").read_text().splitlines()
+            found.add((number, target, str(inode), *(fact for fact in facts if fact.startswith("Pid:"))))
+    connections |= _connections()  # also those that were made or closed while we looked
+    return {descriptor for descriptor in found if descriptor[1] not in connections}
+
+
+def _connections() -> set[str]:
     tables = [Path("/proc/self/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-    connections = {f"socket:[{line.split()[9]}]" for table in tables for line in table}
-    count = 0
-    for descriptor in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the one with which the folder was read
-            count += os.readlink(f"/proc/self/fd/{descriptor}") not in connections
-    return count
+    return {f"socket:[{line.split()[9]}]" for table in tables for line in table}

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 
 import pytest
@@ -23,7 +22,7 @@ KINDS = {
 
 
 async def test_runs_of_every_kind_leave_no_process_and_no_descriptor(folder):
-    before = descendants(os.getpid())
+    before, others = descendants(os.getpid()), descriptors()
     runner = Runner(parallel=2, queued=64, timeout_seconds=60, memory_mb=128)
     bench = Bench(runner, folder)
 
@@ -35,16 +34,16 @@ async def test_runs_of_every_kind_leave_no_process_and_no_descriptor(folder):
     await all_kinds()
     idle = await settled(len(KINDS), before)
     await prepared(runner)
-    gc.collect()
-    open_before = descriptors()
+    open_before = len(descriptors() - others)
     assert len(idle) == 2 * len(KINDS)  # a keeper and a zygote each
     for _ in range(3):
         await all_kinds()
     assert await settled(len(KINDS), before) == idle
     await prepared(runner)
-    await until(lambda: descriptors() <= open_before)
-    assert descriptors() <= open_before  # fewer where other tests' were collected meanwhile
+    await until(lambda: len(descriptors() - others) == open_before)
+    assert len(descriptors() - others) == open_before
     await runner.close()
+    assert descriptors() <= others
     assert not any(map(running, descendants(os.getpid()) - before))
 
 

@@ -1,7 +1,6 @@
 """A machine short of processes or descriptors: a run that cannot begin says so, and no other run ends for it."""
 
 import asyncio
-import gc
 import itertools
 import os
 import resource
@@ -20,6 +19,7 @@ from gateway.simulation.run_process import RunProcess
 from gateway.simulation.runner import Runner
 
 others = set[int]()  # processes of runners beside the one that is tested
+theirs = set[tuple[str, ...]]()  # and descriptors
 LONG = {"pause": 0.01}  # a second, in a hundred steps
 
 
@@ -27,15 +27,23 @@ LONG = {"pause": 0.01}  # a second, in a hundred steps
 async def bench(folder):
     before = descendants(os.getpid())
     others.update(before)
+    theirs.update(descriptors())
     bench = Bench(Runner(parallel=2, queued=64, timeout_seconds=60, memory_mb=128), folder)
     yield bench
     await bench.runner.close()
+    assert descriptors() <= theirs
     others.clear()
+    theirs.clear()
     assert not any(map(running, descendants(os.getpid()) - before))
 
 
 def ours(kind: str) -> set[int]:
     return of_kind(kind) - others
+
+
+def held() -> int:
+    """Descriptors of the runner that is tested."""
+    return len(descriptors() - theirs)
 
 
 @contextmanager
@@ -92,8 +100,7 @@ async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
     await bench.run("BouncingBall")
     await prepared(bench.runner)
     plan = bench.plan("VanDerPol")
-    gc.collect()  # what other tests left would hide what this one leaves
-    standing, kept = ours("zygote"), descriptors()
+    standing, kept = ours("zygote"), held()
     for free in range(12):
         with limited(0, resource.RLIMIT_NOFILE, room(free)):
             try:
@@ -109,8 +116,8 @@ async def test_a_gateway_without_descriptors_leaks_nothing_and_goes_on(bench):
     for key in [key for key in bench.runner._zygotes if key[0] == "VanDerPol"]:
         bench.runner._retire(bench.runner._zygotes.pop(key))
     await asyncio.gather(*bench.runner._closing)
-    await until(lambda: descriptors() <= kept)
-    assert descriptors() <= kept
+    await until(lambda: held() == kept)
+    assert held() == kept
 
 
 async def test_a_forkserver_that_hangs_is_replaced(bench, monkeypatch):
@@ -146,8 +153,7 @@ async def test_a_run_that_died_with_its_forkserver_is_not_the_models_fault(bench
 async def test_who_stops_waiting_for_a_process_that_was_just_forked_keeps_nothing_of_it(bench):
     await bench.run("BouncingBall")
     await prepared(bench.runner)
-    gc.collect()
-    kept = descriptors()
+    kept = held()
     for _ in range(3):
         waiting = asyncio.create_task(bench.run("BouncingBall"))
         await asyncio.sleep(0)  # it waits for the process that is ready, and would have it in the next turn
@@ -156,16 +162,15 @@ async def test_who_stops_waiting_for_a_process_that_was_just_forked_keeps_nothin
             await waiting
         await bench.run("BouncingBall")
         await prepared(bench.runner)
-    await until(lambda: descriptors() <= kept)
-    assert descriptors() <= kept
+    await until(lambda: held() == kept)
+    assert held() == kept
 
 
 async def test_a_process_that_nobody_waits_for_before_it_was_asked_for_leaves_nothing(bench):
     await bench.run("BouncingBall")
     await prepared(bench.runner)
     (zygote,) = [task.result() for task in bench.runner._zygotes.values()]
-    gc.collect()
-    kept = descriptors()
+    kept = held()
     (await zygote._spare.process).close()
     zygote._spare = None
     zygote._prepare()
@@ -174,5 +179,5 @@ async def test_a_process_that_nobody_waits_for_before_it_was_asked_for_leaves_no
     zygote._spare = None
     await bench.run("BouncingBall")
     await prepared(bench.runner)
-    await until(lambda: descriptors() <= kept)
-    assert descriptors() <= kept
+    await until(lambda: held() == kept)
+    assert held() == kept
