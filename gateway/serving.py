@@ -90,10 +90,6 @@ def serve(host: str | None, port: int | None) -> int:
 
 def _serve(settings: Settings) -> list[str]:
     """Nothing, once it was stopped; or at once what needs fixing."""
-    # Imported by libraries of ours only because they are there: 80 ms of every start.
-    for unused in ("rich", "requests"):
-        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's, that would start them: 70 ms, and nothing here needs them
     try:
         listener = _listen(settings)
     except OSError as error:

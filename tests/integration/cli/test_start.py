@@ -16,7 +16,7 @@ from gateway.cli import main
 try:
     main()
 finally:
-    print("loaded:", *sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)
+    print("loaded:", *(name for name in sorted({heavy!r}) if sys.modules.get(name)), file=sys.stderr)
 """
 
 
