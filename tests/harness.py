@@ -21,6 +21,7 @@ from gateway.app import create_app
 from gateway.flows.reconcile import reconcile
 from gateway.flows.services import Services
 from gateway.settings import SHIPPED_MODELS, Settings
+from gateway.simulation.forkservers import Forkserver
 from gateway.store.store import violations
 from stripe_stub.testing import LocalStripe
 
@@ -82,13 +83,36 @@ def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(one, range(count)))
 
 
+class Next:
+    """The forkserver of the gateway after this one, which imports what it needs while this one is tested."""
+
+    def __init__(self) -> None:
+        self._begun: Forkserver | None = None
+
+    def begin(self) -> None:
+        if self._begun is None:
+            self._begun = Forkserver()
+            self._begun.begin()
+
+    def take(self) -> Forkserver | None:
+        taken, self._begun = self._begun, None
+        return taken
+
+    def close(self) -> None:
+        if (left := self.take()) is not None:
+            asyncio.run(left.close())
+
+
+NEXT = Next()
+
+
 class Gateway(Buyer):
     """A gateway in a thread of its own, and its anonymous buyer."""
 
     def __init__(self, settings: Settings, stripe: LocalStripe, listener: socket.socket):
         super().__init__(settings.base_url, stripe)
         self.settings = settings
-        self.app = create_app(settings)
+        self.app = create_app(settings, NEXT.take())
         self._buyers: list[Buyer] = [self]
         as_serve_does: dict[str, Any] = {"access_log": False, "server_header": False, "proxy_headers": False}
         config = uvicorn.Config(self.app, log_config=None, http="httptools", lifespan="on", **as_serve_does)
@@ -99,6 +123,7 @@ class Gateway(Buyer):
         self._thread.start()
         until(lambda: self._server.started or not self._thread.is_alive(), "the gateway")
         assert self._server.started, "the gateway did not start"
+        NEXT.begin()
 
     def _serve(self) -> None:
         async def serve() -> None:

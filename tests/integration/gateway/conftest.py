@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Gateway, House, make_models
+from harness import NEXT, Gateway, House, make_models
 
 from stripe_stub.testing import LocalStripe
 
@@ -25,6 +25,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_house(tmp_path_factory: pytest.TempPathFactory, models: Path, workspace: Path) -> Iterator[House]:
     with LocalStripe() as stripe:
         yield House(tmp_path_factory.mktemp("shared") / "house", models, workspace, stripe)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_forkserver_is_left() -> Iterator[None]:
+    yield
+    NEXT.close()
 
 
 @pytest.fixture(scope="session")
