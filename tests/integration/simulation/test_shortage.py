@@ -140,6 +140,13 @@ async def test_a_forkserver_that_cannot_start_says_why(bench, monkeypatch):
         await bench.run("BouncingBall")
 
 
+async def test_a_forkserver_that_could_not_begin_ahead_begins_when_it_is_needed(bench):
+    with limited(0, resource.RLIMIT_NOFILE, room(0)):
+        bench.runner.forkserver.begin()
+    assert not ours("forkserver")
+    await bench.run("BouncingBall")
+
+
 async def test_a_run_that_died_with_its_forkserver_is_not_the_models_fault(bench):
     await bench.run("Slow", start_values={"pause": 0.0})
     long = asyncio.create_task(bench.run("Slow", start_values=LONG))
