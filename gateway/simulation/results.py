@@ -197,7 +197,8 @@ def _json(body: Mapping[str, Any], result: Result) -> bytes:
 
 
 def prepare() -> None:
-    """Import what the encoders need: loading these libraries holds all other threads for 50 ms, so before serving."""
+    """Import what the encoders need: loading these libraries holds all other threads for 50 ms, so soon after a start
+    instead of when somebody asks."""
     import pyarrow.csv
     import pyarrow.ipc
     import pyarrow.parquet  # noqa: F401
