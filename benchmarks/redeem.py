@@ -33,6 +33,7 @@ import aiosql
 import aiosqlite
 import uvloop
 
+from gateway.domain.ids import RANDOM_BYTES, new_id
 from gateway.store import connection, money
 from gateway.store.connection import Writer, connect, migrate
 from gateway.store.money import Ending, NewRun
@@ -185,12 +186,10 @@ async def check_the_same(folder: Path) -> int:
 
 async def flight(operation: Operation, tokens: Iterator[int], count: int, in_flight: int) -> Figures:
     """`count` operations, so many at a time."""
-    # Run ids begin with the time, as the gateway's do.
-    made = [
-        (token_id(n), f"run_{int(time.time()):08x}{random.randbytes(12).hex()}")
+    pairs = (
+        (token_id(n), new_id("run", time.time(), random.randbytes(RANDOM_BYTES)))
         for n in itertools.islice(tokens, count)
-    ]
-    pairs = iter(made)
+    )
     took: list[float] = []
     gc.collect()
     gc.freeze()  # as serve does at its start

@@ -1,16 +1,17 @@
-"""Ids: sixteen bytes under a prefix that says what they name: four of the time they were made, twelve random ones."""
+"""Ids: sixteen bytes under a prefix that says what they name: six of the time they were made, ten random ones."""
 
-RANDOM_BYTES = 12
-
-
-def new_id(prefix: str, now: int, random: bytes) -> str:
-    return text_id(prefix, new_raw_id(now, random))
+RANDOM_BYTES = 10
+TICKS = 1 << 16  # per second
 
 
-def new_raw_id(now: int, random: bytes) -> bytes:
-    """`now` in epoch seconds and RANDOM_BYTES. What is made together lies together in the database's trees, so that
-    storing many writes few pages."""
-    return now.to_bytes(4, "big") + random
+def new_id(prefix: str, at: float, random: bytes) -> str:
+    return text_id(prefix, new_raw_id(at, random))
+
+
+def new_raw_id(at: float, random: bytes) -> bytes:
+    """`at` in epoch seconds and RANDOM_BYTES. What is made after another thing lies behind it in the database's trees,
+    to 15 µs, so that storing many writes few pages."""
+    return int(at * TICKS).to_bytes(6, "big") + random
 
 
 def text_id(prefix: str, raw: bytes) -> str:

@@ -1,6 +1,7 @@
 """Services: what the flows work with, made once by app.py, and the small pieces of state they share."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
@@ -115,7 +116,7 @@ class Services:
         task.add_done_callback(self.tasks.discard)
 
     def new_id(self, prefix: str) -> str:
-        return new_id(prefix, self.now(), self.random_bytes(RANDOM_BYTES))
+        return new_id(prefix, time.time(), self.random_bytes(RANDOM_BYTES))
 
     def price_of(self, model: Model) -> Money:
         if model.account_id is not None:  # the same file costs the same, also as somebody's own

@@ -3,6 +3,7 @@
 Strangers ask for nothing as often as for a quote, so this answer is worth a form: docs/decisions/0011-fast-quotes.md.
 """
 
+import time
 from typing import Any, NamedTuple
 
 import orjson
@@ -50,7 +51,7 @@ class Offers:
         services = self._services
         now = services.now()
         end = quote_end(services, now)
-        payload = form.blank.pack(new_raw_id(now, services.random_bytes(RANDOM_BYTES)), account_id, end)
+        payload = form.blank.pack(new_raw_id(time.time(), services.random_bytes(RANDOM_BYTES)), account_id, end)
         session_id, checkout_code = services.statements.sign(payload, *SIGNED_AS)
         services.meter.quotes += 1
         own = {"session_id": session_id, "checkout_code": checkout_code, "expires_at": iso(end)}
