@@ -204,6 +204,14 @@ class Gateway(Buyer):
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         return rows(self.settings.database_path, sql, *values)
 
+    def bytes_on_disk(self) -> list[bytes]:
+        """Of the database and its log, once nothing of earlier tests is on its way any more."""
+        self.stripe.flush()
+        until(lambda: not self.rows("SELECT id FROM inbox WHERE state = 'new'"), "the inbox")
+        until(lambda: not self.services.tasks, "flows that go on by themselves")
+        database = self.settings.database_path
+        return [file.read_bytes() for file in (database, database.with_name(database.name + "-wal"))]
+
     def violations(self) -> list[str]:
         return violations(self.settings.database_path)
 

@@ -74,13 +74,11 @@ RAW = [
 @pytest.fixture
 def nothing_happens(gateway: Gateway) -> Any:
     """The local Stripe sees no call and no byte of the database changes."""
-    database = gateway.settings.database_path
-    files = [database, database.with_name(database.name + "-wal")]
+    before = gateway.bytes_on_disk()
     gateway.stripe.reset_calls()
-    before = [file.read_bytes() for file in files]
     yield
     assert gateway.stripe.calls() == []
-    assert [file.read_bytes() for file in files] == before
+    assert gateway.bytes_on_disk() == before
 
 
 def refused(answer: httpx.Response, field: str, near: str | None) -> None:
