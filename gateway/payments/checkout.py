@@ -1,5 +1,6 @@
 """Checkout: Stripe Checkout Sessions and refunds. The only file that calls Stripe, always outside of transactions."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -14,6 +15,7 @@ from gateway.errors import StripeUnavailable
 from gateway.payments.webhook import WebhookEvent, read_event
 
 TIMEOUT_SECONDS = 10  # the SDK's own 80 would outlast every caller
+AT_ONCE = 50  # requests to Stripe: half of what the pool of connections holds, and of what Stripe allows in a second
 RECEIPT = ["payment_intent.latest_charge"]  # expanded, so that one call also brings the receipt's URL
 SENTENCE_LENGTH = 200  # characters of Stripe's that are kept
 MOVED_BY = ("charge", "refund", "dispute")
@@ -86,12 +88,43 @@ class RefundRefused(Exception):
     """Stripe will not carry out this refund, now or later; the text is its code, or its sentence where it has none."""
 
 
+class _Undisturbed(stripe.HTTPXClient):
+    """So many requests at once that none waits in the pool of connections, and each goes on to its end or its timeout,
+    also when nobody waits for it any more. A request that is cancelled, or times out, while it waits for a connection
+    leaves one behind that takes its place in the pool for ever (httpcore 1.0.9): after a hundred of them, which one
+    burst of webhooks is enough for, Stripe could not be asked again."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def request_async(self, *args: Any, **kwargs: Any) -> Any:
+        await self._places.acquire()
+        task = asyncio.create_task(super().request_async(*args, **kwargs))
+        self._under_way.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: "asyncio.Task[Any]") -> None:
+        self._places.release()
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if nobody waits for it
+
+    async def close_async(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await super().close_async()  # type: ignore[no-untyped-call]
+
+
 class Checkout:
     """One Stripe client on one event loop. Make it in the lifespan and close it there."""
 
     def __init__(self, secret_key: str, api_base: str = ""):
         bases: Any = dict.fromkeys(("api", "files", "connect", "meter_events"), api_base) if api_base else {}
-        self._http: Any = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
+        self._http: Any = _Undisturbed(timeout=TIMEOUT_SECONDS)
         self._client = stripe.StripeClient(secret_key, base_addresses=bases, http_client=self._http)
 
     async def close(self) -> None:
