@@ -35,7 +35,8 @@ def gateway(tmp_path: Path, stripe: LocalStripe) -> Iterator[str]:
     stripe.set_webhook_url(f"{url}/webhooks/stripe", WEBHOOK_SECRET)
     environment = {**os.environ, "STRIPE_SECRET_KEY": "sk_test_many", "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
                    "STRIPE_API_BASE": stripe.url, "FMU_GATEWAY_DB_PATH": str(tmp_path / "many.sqlite3"),
-                   "CHECKOUTS_PER_MINUTE": "0", "CHECKOUTS_PER_SECOND": "0", "PARALLEL_RUNS": "1", "QUEUED_RUNS": "4"}  # fmt: skip
+                   "CHECKOUTS_PER_MINUTE": "0", "CHECKOUTS_PER_SECOND": "0", "PARALLEL_RUNS": "1",
+                   "QUEUED_RUNS": "4"}  # fmt: skip
     command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
     with (
         (tmp_path / "log").open("wb") as log,
