@@ -18,7 +18,11 @@ BODY = json.dumps(SESSION).encode()
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
+HANDLERS: set["asyncio.Task[None] | None"] = set()
+
+
 async def _answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    HANDLERS.add(asyncio.current_task())
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             await reader.readuntil(b"\r\n\r\n")
@@ -26,6 +30,8 @@ async def _answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             writer.write(ANSWER)
             await writer.drain()
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_burst_that_nobody_waits_for_leaves_stripe_to_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +54,4 @@ async def test_a_burst_that_nobody_waits_for_leaves_stripe_to_be_asked(monkeypat
     assert (await asked.retrieve("cs_1")).id == "cs_1"
     await asked.close()
     server.close()
+    await asyncio.gather(*filter(None, HANDLERS))

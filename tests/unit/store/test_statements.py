@@ -67,4 +67,4 @@ def test_a_statement_keeps_no_transaction_open(empty: Database, statements: Any)
     statements.add(empty, a="y", b="1")
     statements.add(empty, a="z", b="1")
     assert statements.first(empty)["a"] == "x"
-    assert tuple(empty.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())[0] == 0
+    assert empty.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
