@@ -162,7 +162,7 @@ def make_mortal_in_time() -> None:
         make_mortal()
         hurry()
 
-    Forkserver.begin = begun  # type: ignore[method-assign]
+    Forkserver.begin = begun  # type: ignore[method-assign]  # what serve does before it imports the app
 
 
 if __name__ == "__main__":

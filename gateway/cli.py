@@ -142,7 +142,7 @@ def main() -> None:
     gc.disable()  # a command ends before garbage matters; imports alone would set it off thirty times
     gc.freeze()
     for unused in ("rich", "requests"):  # imported by libraries of ours only because they are there: 80 ms and more
-        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None there: not to be imported
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's; nothing here needs its threads, and to start them takes 70 ms
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8 still gets answers

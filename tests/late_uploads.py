@@ -1,5 +1,7 @@
 """Late uploads: descriptions of very many variables, of which something is wrong with the last, or behind it."""
 
+from functools import partial
+
 from bad_uploads import ARRAY, IDENTIFIER, NO_INTERFACE, TWO, described, described2, variables
 
 MANY = 19_000
@@ -46,8 +48,8 @@ LATE2 = {
     ],
 }
 LATE_CASES = [
-    *((code, lambda last=last: after_many(last)) for code, lasts in LATE.items() for last in lasts),  # type: ignore[misc]
-    *((code, lambda w=w: after_many2(WRONG2.format(*w))) for code, wrongs in LATE2.items() for w in wrongs),  # type: ignore[misc]
+    *((code, partial(after_many, last)) for code, lasts in LATE.items() for last in lasts),
+    *((code, partial(after_many2, WRONG2.format(*wrong))) for code, wrongs in LATE2.items() for wrong in wrongs),
     ("duplicate_variable", lambda: described("</ModelVariables>", LAST.format("n&#48;") + variables(MANY))),
     ("bad_model_identifier", lambda: after_many("", *at_end('<CoSimulation modelIdentifier="../../x"/>'))),
     ("bad_experiment", lambda: after_many("", *at_end('<DefaultExperiment stopTime="x"/>'))),

@@ -116,7 +116,7 @@ class _Undisturbed(stripe.HTTPXClient):
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
-        await super().close_async()  # type: ignore[no-untyped-call]
+        await super().close_async()  # type: ignore[no-untyped-call]  # the SDK's has no annotations
 
 
 class Checkout:

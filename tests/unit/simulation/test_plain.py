@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable
 
 import pytest
@@ -126,13 +125,14 @@ def told_of_all(raw: bytes) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("make", [make for _, make in (*CASES, *LATE_CASES)])
-def test_of_everything_bad_the_same_is_told_as_if_all_of_it_were_parsed(make: Callable[[], bytes]) -> None:
+@pytest.mark.parametrize(("code", "make"), [*CASES, *LATE_CASES])
+def test_of_everything_bad_the_same_is_told_as_if_all_of_it_were_parsed(code: str, make: Callable[[], bytes]) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(make())) as archive:
             raw = archive.read(intake.DESCRIPTION)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error):
-        return  # no description to read
+    except (zipfile.BadZipFile, KeyError):
+        assert code in ("not_an_archive", "too_many_files", "no_description")
+        return
     assert told(raw) == told_of_all(raw)
 
 
