@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,16 +30,17 @@ from served import Served  # noqa: E402
 
 from gateway.domain.runs import RunPlan  # noqa: E402
 from gateway.errors import SimulationTimeout  # noqa: E402
-from gateway.simulation import forkservers, zygotes  # noqa: E402
+from gateway.simulation import forkservers  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
+from gateway.simulation.zygotes import Zygote  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
 
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
 MISBEHAVING = ROOT / "tests" / "data" / "fmus"
 TIMEOUT = 60.0  # seconds; of the runner that measures speed
 PAUSE = 0.02  # seconds between two runs where what one buyer waits for is measured: the next process is ready by then
-PAID = "BouncingBall"
+PAID, TURN = "BouncingBall", 10  # paid calls, then as many runs alone
 MANY = {"CHECKOUTS_PER_MINUTE": "0", "CHECKOUTS_PER_SECOND": "0"}  # unlimited: one buyer opens them all
 # A buyer in a process of its own: for every token that comes in, a paid call over one connection, and its seconds. By a
 # bare socket: http.client takes half a millisecond to read an answer's headers, which no gateway can give back.
@@ -140,8 +141,8 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
     seconds. The layers are taken out of both halves: of the zygote and of what each child adds."""
     runners = {name: Runner(parallel=1, queued=4, timeout_seconds=TIMEOUT, memory_mb=2048) for name in ("full", "bare")}
     times: dict[str, list[float]] = {name: [] for name in runners}
-    script, prepare = forkservers.SCRIPT, zygotes.PREPARE_SECONDS
-    zygotes.PREPARE_SECONDS = 3600.0  # each run waits for its process, so that what this costs can be seen
+    script, prepare = forkservers.SCRIPT, Zygote.prepare
+    Zygote.prepare = lambda zygote: None  # type: ignore[method-assign]  # each run waits for its process: what it costs
 
     async def once(name: str) -> None:
         with runners[name].reserve(paid=True) as place:
@@ -156,19 +157,25 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
             await timed(lambda name=name: once(name), times[name])  # type: ignore[misc]
     for runner in runners.values():
         await runner.close()
-    zygotes.PREPARE_SECONDS = prepare
+    Zygote.prepare = prepare  # type: ignore[method-assign]
     return statistics.median(times["full"]), statistics.median(times["bare"])
 
 
-async def paid_call(folder: Path, library: Library, runner: Runner, rounds: int) -> dict[float, tuple[float, float]]:
-    """Medians of POST /simulate at a gateway in a process of its own, a token each, and of the same run in a runner
-    here, in seconds, by the pause before each."""
+async def paid_call(folder: Path, library: Library, runner: Runner, rounds: int) -> dict[float, Sequence[float]]:
+    """Medians, by the pause before each, in seconds: of POST /simulate at a gateway in a process of its own, a token
+    each; of the same run in a runner here, until its process is gone and its place free; and of that until its result
+    is there. In turns by tens, so that neither prepares its next process while the other is measured."""
     model = library.models[f"msl:{PAID}"]
-    plan, found = trial(model), dict[float, tuple[float, float]]()
+    plan, found = trial(model), dict[float, Sequence[float]]()
 
-    async def alone() -> None:
+    async def alone() -> tuple[float, float]:
+        begun = time.perf_counter()
         with runner.reserve(paid=True) as place:
             await runner.run(plan, library.directory_of(model), place)
+        there = time.perf_counter()
+        assert place.end
+        await place.end()
+        return time.perf_counter() - begun, there - begun
 
     with LocalStripe() as stripe, contextlib.closing(Served(folder, SHIPPED, stripe, free_port(), **MANY)) as gateway:
         gateway.wait_until_ready()
@@ -178,15 +185,19 @@ async def paid_call(folder: Path, library: Library, runner: Runner, rounds: int)
         assert buyer.stdin
         assert buyer.stdout
         for pause in (0.0, PAUSE):
-            calls, runs = list[float](), list[float]()
-            for _ in range(rounds):
-                await asyncio.sleep(pause)
-                buyer.stdin.write(f"{tokens.pop()}\n".encode())
-                calls.append(float(await buyer.stdout.readline()))
-                assert calls[-1] < 200, "a call failed"
-                await asyncio.sleep(pause)
-                await timed(alone, runs)
-            found[pause] = statistics.median(calls), statistics.median(runs)
+            calls, runs = list[float](), list[tuple[float, float]]()
+            while len(calls) < rounds:
+                await asyncio.sleep(PAUSE)
+                for _ in range(TURN):
+                    await asyncio.sleep(pause)
+                    buyer.stdin.write(f"{tokens.pop()}\n".encode())
+                    calls.append(float(await buyer.stdout.readline()))
+                    assert calls[-1] < 200, "a call failed"
+                await asyncio.sleep(PAUSE)
+                for _ in range(TURN):
+                    await asyncio.sleep(pause)
+                    runs.append(await alone())
+            found[pause] = [statistics.median(times) for times in (calls, *zip(*runs, strict=True))]
         buyer.stdin.close()
         await buyer.wait()
     return found
@@ -222,10 +233,11 @@ async def main() -> None:
         line("forked only", bare)
         print(f"  confinement costs {(full - bare) * 1e3:.2f} ms")
         print(f"dead {await kill_delay(Path(folder)) * 1e3:.0f} ms after the deadline, at worst")
-        for pause, (call, alone) in (await paid_call(Path(folder), library, runner, chosen.rounds)).items():
+        for pause, (call, alone, there) in (await paid_call(Path(folder), library, runner, chosen.rounds)).items():
             line(f"{PAID}, paid call over HTTP, {pause * 1e3:.0f} ms after the run before", call)
             line("the run alone, without a gateway", alone)
-            print(f"  the gateway adds {(call - alone) * 1e3:.2f} ms")
+            line("the same until its result is there", there)
+            print(f"  the gateway adds {(call - alone) * 1e3:.2f} ms; {(call - there) * 1e3:.2f} to the result alone")
         await runner.close()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 

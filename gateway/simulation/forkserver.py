@@ -22,7 +22,6 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import fmpy.fmi2  # everything a run may need: a confined process cannot find files any more
 import fmpy.fmi3
 import fmpy.validation  # noqa: F401
-import lark  # noqa: F401  # FMPy imports it when it parses names
 import lxml.etree  # noqa: F401
 
 from gateway.simulation import frame, intake, progress, sandbox, stepper, title, validator, zygote  # noqa: F401

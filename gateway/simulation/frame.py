@@ -68,7 +68,7 @@ def write(descriptor: int, header: object, columns: Iterable[NDArray[Any]] = ())
 async def receive(
     loop: asyncio.AbstractEventLoop, stream: socket.socket, dtypes: Sequence[str], most_rows: int
 ) -> dict[str, Any] | list[NDArray[Any]]:
-    """In the gateway: the columns, or the header of a failure; BadFrame for anything else."""
+    """In the gateway: the columns, or the header of a failure; BadFrame for anything else. What follows is not read."""
     import asyncio
 
     length = np.empty(1, "<u4")
@@ -96,8 +96,6 @@ async def receive(
             block = np.empty((len(list(alike)), rows), "|u1" if dtype == "|b1" else dtype)
             await _fill(loop, stream, block)
             columns.extend(block != 0 if dtype == "|b1" else block)  # any other byte than 0 and 1 would be no bool
-    if await loop.sock_recv(stream, 1):
-        raise BadFrame("there is more than was announced")
     return columns
 
 

@@ -5,8 +5,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from gateway.errors import Busy
+
+ANSWER_SECONDS = 0.001  # in which who was served is answered: ending a process takes a processor for 3 ms
 
 
 class Place:
@@ -17,6 +20,7 @@ class Place:
         self.running = False
         self.begun: float | None = None  # time.perf_counter() when its run's process began
         self.reached: Callable[[], float] = lambda: math.nan  # model time, as that process says: any number
+        self.end: Callable[[], asyncio.Future[Any]] | None = None  # ends that process; done when it is gone
         self._places = places
         self._called: asyncio.Future[None] | None = None
 
@@ -55,7 +59,8 @@ class Places:
 
     @contextmanager
     def reserve(self, paid: bool) -> Iterator[Place]:
-        """A place for the length of the block. Busy if there is none: nothing was held or charged yet."""
+        """A place for the length of the block. Busy if there is none: nothing was held or charged yet. Who comes next
+        runs when the process of this one is gone."""
         if sum(self._held.values()) >= self._all[True] or (not paid and self._held[False] >= self._all[False]):
             raise Busy("Every place for a run is taken." if paid else "Every place for a free run is taken.")
         place = Place(self, paid)
@@ -64,11 +69,23 @@ class Places:
             yield place
         finally:
             self._held[paid] -= 1
-            if place.running:
-                self._running[paid] -= 1
-            elif place in self._queues[paid]:
+            if place in self._queues[paid]:
                 self._queues[paid].remove(place)
-            self._call_next()
+            if place.end is None:
+                self._leave(place)
+            elif any(self._queues.values()):
+                self._end(place)
+            else:
+                asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._end, place)
+
+    def _end(self, place: Place) -> None:
+        assert place.end is not None
+        place.end().add_done_callback(lambda _: self._leave(place))
+
+    def _leave(self, place: Place) -> None:
+        if place.running:
+            self._running[place.paid] -= 1
+        self._call_next()
 
     def enqueue(self, place: Place) -> None:
         self._queues[place.paid].append(place)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.simulation import frame, progress
 from gateway.simulation.forkservers import readable
 
 UCRED = struct.Struct("3i")  # pid, uid, gid
+CPU_CLOCK = 2  # CPUCLOCK_SCHED: with a process id above it, the clock of that process (man 3 clock_getcpuclockid)
 REPORT_SECONDS = 5.0  # in which a zygote forks, and says how a killed run ended; one that does not is broken
 
 
@@ -47,7 +49,10 @@ class RunProcess:
     def __init__(self, lose_zygote: Callable[[], None]) -> None:
         self._lose_zygote, self._loop = lose_zygote, asyncio.get_running_loop()
         self._handle: int | None = None
+        self._pid = 0
         self.ended: asyncio.Future[Ended | None] = self._loop.create_future()
+        self.ending: asyncio.Task[Ended | None] | None = None
+        self.delivered = False  # its result is here; it only waits to be ended
         self.progress = progress.create()  # a descriptor; see reached()
         try:
             self._stream, self.other_end = socket.socketpair()
@@ -65,7 +70,8 @@ class RunProcess:
         hello, ancillary, _, _ = self._stream.recvmsg(1, socket.CMSG_SPACE(UCRED.size))
         if hello != frame.HELLO:
             raise ConnectionResetError("no process came of it")
-        self._handle = os.pidfd_open(UCRED.unpack(ancillary[0][2])[0])
+        self._pid = UCRED.unpack(ancillary[0][2])[0]
+        self._handle = os.pidfd_open(self._pid)
 
     def waits(self) -> bool:
         """Whether it is there and said nothing since its first byte."""
@@ -89,6 +95,17 @@ class RunProcess:
         """Model time in seconds, as the process says it: any number, NaN if it says none or is gone."""
         return progress.read(self.progress) if self.progress >= 0 else math.nan
 
+    def cpu_seconds(self) -> float:
+        """What it used of the processors until now, as the kernel counts it: no word of the zygote's, which a library's
+        constructor may have taught to lie. For a process that waits to be ended; 0 of one that did not wait."""
+        assert self._handle is not None
+        try:
+            used = time.clock_gettime(~self._pid << 3 | CPU_CLOCK)
+            signal.pidfd_send_signal(self._handle, 0)  # it is there still: nobody else got its number meanwhile
+        except OSError:
+            return 0.0
+        return used
+
     def kill(self) -> None:
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -104,6 +121,8 @@ class RunProcess:
         except TimeoutError:
             self._lose_zygote()
             return None
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Nothing of it stays, whatever happened before."""

@@ -1,6 +1,7 @@
 """Runner: plans in, results out. Every run is a confined, single-use process; a model's code never enters this one."""
 
 import asyncio
+import contextlib
 import functools
 import importlib.metadata
 import math
@@ -15,6 +16,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from gateway.domain import kpis
 from gateway.domain.requests import Limits
@@ -124,16 +127,19 @@ class Runner:
         make = functools.partial(job, plan, memory_bytes=self._memory, **limits)
         few = plan.model.column_count(plan.outputs) <= INLINE_COLUMNS
         task = make() if few else await asyncio.to_thread(make)
-        process = await self._open_run(plan, directory)
+        zygote, process = await self._open_run(plan, directory)
         begun = time.perf_counter()
         place.begun, place.reached = begun, process.reached
-        try:
-            answer, ended = await self._attempt(process, task)
-        finally:
-            process.close()
-        wall = time.perf_counter() - begun
-        recorded = self._judge(answer, ended, task, wall)
-        assert ended is not None
+        place.end = functools.partial(zygote.end, process)
+        with contextlib.ExitStack() as undo:
+            undo.callback(place.end)
+            answer = await self._answer(process, task)
+            used, wall = process.cpu_seconds(), time.perf_counter() - begun
+            recorded = task.accept(answer) if isinstance(answer, list) else answer
+            if not isinstance(recorded, Result):
+                raise self._failure(recorded, await place.end(), wall)
+            undo.pop_all()  # it ends with its place, since that takes as long as a short run
+            process.delivered = True
         result = recorded.first(task.answered)
 
         def finish() -> Mapping[str, float | None]:
@@ -142,25 +148,24 @@ class Runner:
 
         inline = few and not plan.kpis and result.rows * len(result.columns) <= INLINE_VALUES
         values = finish() if inline else await asyncio.to_thread(finish)
-        return Outcome(result, values, _cpu(ended, wall), wall, self.provenance(plan))
+        return Outcome(result, values, used, wall, self.provenance(plan))
 
     def forget(self, sha256: str) -> None:
         """The model is gone, and with it what its zygotes would read: they end, with what runs in them."""
         for key in [key for key in self._zygotes if key[0] == sha256]:
             self._retire(self._zygotes.pop(key))
 
-    async def _attempt(self, process: RunProcess, task: Job) -> tuple[Any, Ended | None]:
-        """What the process answered, or the exception that it did not; and how it ended."""
-        answer: Any
+    async def _answer(self, process: RunProcess, task: Job) -> dict[str, Any] | list[NDArray[Any]] | Exception:
+        """What the process answered, or the exception that it did not."""
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await process.answer(task.told, task.dtypes, task.most_rows)
+                return await process.answer(task.told, task.dtypes, task.most_rows)
         except (frame.BadFrame, OSError) as error:  # TimeoutError is an OSError
-            answer = error
-        return answer, await process.end()
+            return error
 
-    def _judge(self, answer: Any, ended: Ended | None, task: Job, wall: float) -> Result:
-        """The result, or the RunFailed that the answer and the end of the process amount to."""
+    def _failure(self, answer: dict[str, Any] | Exception | str, ended: Ended | None, wall: float) -> RunFailed:
+        """What an answer that is no result, and the end of the process, amount to. `answer` is text where its form was
+        right and its values were not."""
         failure: RunFailed
         if ended is None and not self.forkserver.alive:
             raise NoProcess("the forkserver ended, and all runs with it")
@@ -173,12 +178,9 @@ class Runner:
         elif isinstance(answer, dict):
             failure = self._own_words(answer, ended)
         else:
-            accepted = task.accept(answer)
-            if isinstance(accepted, Result):
-                return accepted
-            failure = ModelCrashed(f"The result is not one: {accepted}.")
+            failure = ModelCrashed(f"The result is not one: {answer}.")
         failure.cpu_seconds = max(_cpu(ended, wall), wall) if ended else wall
-        raise failure
+        return failure
 
     def _crash(self, ended: Ended) -> RunFailed:
         assert ended.status is not None
@@ -201,7 +203,7 @@ class Runner:
     def _much_memory(self, ended: Ended) -> bool:
         return ended.rss > BASE_MEMORY + MUCH_OF_MEMORY * self._memory
 
-    async def _open_run(self, plan: RunPlan, directory: Path) -> RunProcess:
+    async def _open_run(self, plan: RunPlan, directory: Path) -> tuple[Zygote, RunProcess]:
         """In the model's zygote. One that died since its last run is started again, once; also one that could not load
         the model because the forkserver died."""
         begun = time.perf_counter()
@@ -210,7 +212,7 @@ class Runner:
             zygote: Zygote | None = None
             try:
                 zygote = await self._zygote(plan, directory)
-                return await zygote.open_run()
+                return zygote, await zygote.open_run()
             except ZygoteDied as error:
                 failure = ModelCrashed(f"The model cannot be loaded: {_printable(str(error))}")
                 if not again or (zygote is None and self.forkserver.alive):

@@ -35,6 +35,8 @@ def problems(directory: str) -> list[str]:
 
 def main(stream: int, directory: str, uid: int, memory: int) -> NoReturn:
     """`uid` is for root to become; `memory` in bytes is what it may add."""
+    import lark  # noqa: F401  # FMPy does when it parses names; not in the forkserver, a tenth of what each run would copy
+
     missing = keeper.keep(stream, uid)
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.confine_zygote(directory, uid, own_user_namespace=not missing)

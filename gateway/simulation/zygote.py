@@ -115,6 +115,7 @@ def run(stream: int, shared: int, model: Loaded, address_space: int) -> NoReturn
     try:
         times, columns = model.run(job)
         frame.write(stream, {"rows": len(times)}, [times, *_as_asked(columns, job["dtypes"])])
+        os.read(stream, 1)  # waits to be ended
     except MemoryError:
         frame.write(stream, {"error": "", "memory": True})
     except Exception as error:

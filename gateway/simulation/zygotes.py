@@ -13,7 +13,6 @@ from gateway.simulation import watch
 from gateway.simulation.forkservers import Forkserver, Keeper, NoProcess, readable
 from gateway.simulation.run_process import Ended, RunProcess
 
-PREPARE_SECONDS = 0.005  # after a run; storing and answering it have the processors to themselves until then
 WATCH_SECONDS = 1.0  # between two looks at what a zygote does
 
 
@@ -38,6 +37,7 @@ class Zygote:
         self._ids = itertools.count(1)
         self._ended: dict[int, asyncio.Future[Ended | None]] = {}
         self._spare: Spare | None = None
+        self._open: set[RunProcess] = set()  # runs whose processes are not gone
         self._watching: asyncio.TimerHandle | None = None
         self._watched: watch.Sight | None = None
         self._runs_begun = self._runs_then = 0
@@ -68,7 +68,7 @@ class Zygote:
         zygote._loop.add_reader(control.fileno(), zygote._listen)
         zygote._watching = zygote._loop.call_later(WATCH_SECONDS, zygote._watch)
         if directory != "-":
-            zygote._prepare()
+            zygote.prepare()
         return zygote
 
     async def _hear(self) -> bytes:
@@ -116,11 +116,29 @@ class Zygote:
                 pass  # at that time; now there may be one
             else:
                 if run.waits():
+                    self._open.add(run)
                     return run
                 run.close()
-        return await self._begun(self._fork())
+        try:
+            run = await self._begun(self._fork())
+        except NoProcess:  # one that only waits to be ended may have all the threads that there may be
+            if not (leaving := [self.end(run) for run in self._open if run.delivered or run.ending]):
+                raise
+            await asyncio.wait(leaving)
+            run = await self._begun(self._fork())
+        self._open.add(run)
+        return run
 
-    def _prepare(self) -> None:
+    def end(self, run: RunProcess) -> "asyncio.Future[Ended | None]":
+        """Kill a run's process, and fork the next one while it goes. Done when it is gone, even if nobody waits."""
+        if run.ending is None:
+            run.kill()
+            run.ending = self._loop.create_task(run.end())
+            run.ending.add_done_callback(lambda _: self._open.discard(run))
+            self.prepare()
+        return asyncio.shield(run.ending)
+
+    def prepare(self) -> None:
         """Fork the next run's process ahead, while nobody waits for it: that is half of what a short run takes."""
         if self.alive and self._spare is None:
             with contextlib.suppress(ZygoteDied, NoProcess):
@@ -177,7 +195,6 @@ class Zygote:
                 return
             if not future.done():
                 future.set_result(ended)
-                self._loop.call_later(PREPARE_SECONDS, self._prepare)
 
     def lose(self) -> None:
         """It died or does not answer: no more runs, and those in it are over."""
@@ -197,6 +214,7 @@ class Zygote:
         """Returns when no process of it is left. To be called once."""
         self.lose()
         await self._keeper.end()
+        await asyncio.gather(*map(self.end, self._open))
         if self._spare is not None:
             with contextlib.suppress(ZygoteDied, NoProcess, TimeoutError):
                 (await self._spare.process).close()

@@ -78,8 +78,12 @@ class Bench:
         return await self.run_plan(self.plan(name, kind, **changes))
 
     async def run_plan(self, plan: RunPlan) -> Outcome:
+        """Returns when the run's process is gone."""
         with self.runner.reserve(paid=True) as place:
-            return await self.runner.run(plan, self.folder / plan.model.sha256, place)
+            outcome = await self.runner.run(plan, self.folder / plan.model.sha256, place)
+        assert place.end
+        await place.end()
+        return outcome
 
 
 def crashing(file: Path) -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from hostile import prepared
-from processes import descendants, descriptors, of_kind, running
+from processes import busy, descendants, descriptors, of_kind, running
 from simulation_bench import Bench, all_gone, begun, settled, until
 
 from gateway.errors import RunFailed
@@ -45,6 +45,39 @@ async def test_runs_of_every_kind_leave_no_process_and_no_descriptor(folder):
     await runner.close()
     assert descriptors() <= others
     assert not any(map(running, descendants(os.getpid()) - before))
+
+
+async def test_a_process_that_has_delivered_waits_until_its_place_is_left(folder):
+    before = descendants(os.getpid())
+    runner = Runner(parallel=1, queued=4, timeout_seconds=60, memory_mb=128)
+    bench = Bench(runner, folder)
+    plan = bench.plan("BouncingBall")
+    with runner.reserve(paid=True) as place:
+        outcome = await runner.run(plan, folder / plan.model.sha256, place)
+        assert outcome.result.rows > 1
+        delivered = busy() - before
+        assert len(delivered) == 1
+        await asyncio.sleep(0.05)
+        assert busy() - before == delivered
+    await all_gone(delivered)
+    await settled(1, before)
+    await prepared(runner)
+    (waiting,) = of_kind("run") - before  # the next run's
+    assert waiting not in delivered
+    await runner.close()
+    assert not any(map(running, descendants(os.getpid()) - before))
+
+
+async def test_closing_ends_what_has_delivered_and_keeps_nothing_of_it(folder):
+    before, others = descendants(os.getpid()), descriptors()
+    runner = Runner(parallel=1, queued=4, timeout_seconds=60, memory_mb=128)
+    bench = Bench(runner, folder)
+    plan = bench.plan("BouncingBall")
+    with runner.reserve(paid=True) as place:
+        await runner.run(plan, folder / plan.model.sha256, place)
+        await runner.close()
+        assert descriptors() <= others
+        assert not any(map(running, descendants(os.getpid()) - before))
 
 
 async def test_a_cancelled_run_is_killed(folder):

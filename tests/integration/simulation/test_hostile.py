@@ -14,7 +14,7 @@ import pytest
 from hostile import FAULTS, ROOT, Corpus
 
 from gateway.errors import SimulationTimeout
-from gateway.simulation import watch
+from gateway.simulation import watch, zygotes
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_three_hundred_in_a_row(user, everybodys, without):
 
 @pytest.mark.parametrize("fault", ["spin_later_load", "spin_in_child_load"])
 async def test_a_library_that_begins_to_work_later_is_ended(everybodys, monkeypatch, fault):
-    monkeypatch.setattr(hostile.zygotes, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(zygotes, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr(watch, "IDLE_CPU_SECONDS", 0.015)
     corpus = Corpus(everybodys, parallel=1, timeout=30.0)
     await corpus.begin()

@@ -34,6 +34,14 @@ class House:
         await asyncio.sleep(0)
 
 
+async def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came")
+
+
 async def test_as_many_run_as_there_are_places():
     house = House(2, 4)
     for name in "abc":
@@ -92,6 +100,50 @@ def test_free_runs_fill_half_of_the_queue_and_paid_ones_still_get_in():
         with pytest.raises(Busy), places.reserve(False):
             pass
         held.enter_context(places.reserve(True))
+
+
+async def test_the_next_one_runs_when_the_process_of_the_one_before_is_gone():
+    house = House(1, 10)
+    await house.enter("first", True)
+    await house.enter("next", True)
+    gone = asyncio.get_running_loop().create_future()
+    house.held["first"].end = lambda: gone
+    await house.end("first")
+    assert house.order == ["first"]
+    gone.set_result(None)
+    await until(lambda: house.order == ["first", "next"])
+
+
+async def test_while_a_process_goes_its_place_is_taken_and_no_other():
+    places = Places(1, 1)
+    gone = asyncio.get_running_loop().create_future()
+    with places.reserve(True) as first:
+        await first.turn()
+        first.end = lambda: gone
+    with places.reserve(True) as second, places.reserve(True):  # as many as before
+        turn = asyncio.create_task(second.turn())
+        await asyncio.sleep(0.01)
+        assert not turn.done()
+        gone.set_result(None)
+        await turn
+
+
+async def test_a_process_ends_a_moment_after_its_place_was_left_and_at_once_if_somebody_waits():
+    house, ended = House(1, 10), []
+
+    def ends(name):
+        house.held[name].end = lambda: ended.append(name) or asyncio.ensure_future(asyncio.sleep(0))
+
+    await house.enter("first", True)
+    ends("first")
+    await house.end("first")
+    assert ended == []  # who was served is answered first
+    await house.enter("second", True)
+    await until(lambda: house.order == ["first", "second"])
+    await house.enter("third", True)
+    ends("second")
+    await house.end("second")
+    assert ended == ["first", "second"]
 
 
 async def test_who_gives_up_waiting_is_not_called_and_blocks_nobody():
