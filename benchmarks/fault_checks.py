@@ -36,8 +36,8 @@ FROM transfer GROUP BY ref
 """
 NOTHING = {"net": 0, "apart": 0, "given": 0, "lost": 0}
 UNFINISHED = {
-    "events not worked on": "SELECT id FROM inbox WHERE state IN ('new', 'dead')",
-    "orders not carried out": "SELECT id FROM outbox WHERE state = 'todo'",
+    "events not worked on": "SELECT id, error, attempts FROM inbox WHERE state IN ('new', 'dead')",
+    "orders not carried out": "SELECT id, error, attempts FROM outbox WHERE state = 'todo'",
     "runs that run": "SELECT id FROM run WHERE state = 'running'",
     "tokens held or on their way back": "SELECT id FROM token WHERE state IN ('held', 'refunding')",
 }
@@ -50,8 +50,10 @@ def rows(database: Path, sql: str) -> list[Row]:
 
 
 def unfinished(database: Path) -> list[str]:
-    found = {what: [row["id"] for row in rows(database, sql)] for what, sql in UNFINISHED.items()}
-    return [f"{len(ids)} {what}: {', '.join(ids[:5])}" for what, ids in found.items() if ids]
+    """By id, with what stood in the way and how often it was tried."""
+    found = {what: rows(database, sql) for what, sql in UNFINISHED.items()}
+    said = {what: [" ".join(map(str, row.values())) for row in left] for what, left in found.items() if left}
+    return [f"{len(left)} {what}: {', '.join(left[:5])}" for what, left in said.items()]
 
 
 def all_checks(database: Path, results: Path, stripe: Row, buyers: Sequence[Buyer]) -> list[str]:

@@ -147,6 +147,8 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
     async def once(name: str) -> None:
         with runners[name].reserve(paid=True) as place:
             await runners[name].run(plan, library.directory_of(plan.model), place)
+        assert place.end
+        await place.end()
 
     await once("full")
     forkservers.SCRIPT = Path(__file__).with_name("bare_forkserver.py")
@@ -165,6 +167,7 @@ async def paid_call(folder: Path, library: Library, runner: Runner, rounds: int)
     """Medians, by the pause before each, in seconds: of POST /simulate at a gateway in a process of its own, a token
     each; of the same run in a runner here, until its process is gone and its place free; and of that until its result
     is there. In turns by tens, so that neither prepares its next process while the other is measured."""
+    rounds = -(-rounds // TURN) * TURN
     model = library.models[f"msl:{PAID}"]
     plan, found = trial(model), dict[float, Sequence[float]]()
 

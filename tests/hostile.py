@@ -83,6 +83,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "patch_zygote_dead": (CRASH, ""), "patch_zygote_liar": (CRASH, "took the process"),
     "patch_zygote_full": (NoProcess, "could not fork"), "patch_zygote_filter": (HARMLESS, ""),
     "patch_zygote_flood": (CRASH, ""), "patch_zygote_cheap": (HARMLESS, ""), "patch_zygote_dear": (HARMLESS, ""),
+    "patch_zygote_mute": (HARMLESS, ""),
     # forged words of the zygote
     "forge_hello": (TIMEOUT, ""), "forge_hello_and_die": (CRASH, ""), "forge_hello_shape": (CRASH, "loaded"),
     "forge_hello_junk": (CRASH, "loaded"), "forge_hello_types": (CRASH, "loaded"),
@@ -214,10 +215,10 @@ def processes(folder: Path) -> tuple[set[int], int]:
 
 
 async def prepared(runner: Runner) -> None:
-    """Returns when in every zygote a process waits for the next run."""
+    """Returns when in every zygote a process waits for the next run, and none of a run that is over."""
     zygotes = [task.result() for task in runner._zygotes.values()]
-    for zygote in zygotes:  # what an answered run leaves ends a moment later
-        await asyncio.gather(*map(zygote.end, zygote._open))
+    for zygote in zygotes:  # what was answered ends a moment later
+        await asyncio.gather(*(zygote.end(run) for run in zygote._open if run.delivered or run.ending))
     spares = [zygote._spare for zygote in zygotes]
     await asyncio.gather(*(spare.process for spare in spares if spare is not None))
     assert None not in spares

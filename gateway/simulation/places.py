@@ -20,7 +20,7 @@ class Place:
         self.running = False
         self.begun: float | None = None  # time.perf_counter() when its run's process began
         self.reached: Callable[[], float] = lambda: math.nan  # model time, as that process says: any number
-        self.end: Callable[[], asyncio.Future[Any]] | None = None  # ends that process; done when it is gone
+        self.end: Callable[[], asyncio.Future[Any]] | None = None  # that process; done when it is gone
         self._places = places
         self._called: asyncio.Future[None] | None = None
 
@@ -59,24 +59,25 @@ class Places:
 
     @contextmanager
     def reserve(self, paid: bool) -> Iterator[Place]:
-        """A place for the length of the block. Busy if there is none: nothing was held or charged yet. Who comes next
-        runs when the process of this one is gone."""
+        """A place for the length of the block. Busy if there is none: nothing was held or charged yet. Then its process
+        is ended, and who comes next runs when it is gone."""
         if sum(self._held.values()) >= self._all[True] or (not paid and self._held[False] >= self._all[False]):
             raise Busy("Every place for a run is taken." if paid else "Every place for a free run is taken.")
-        place = Place(self, paid)
+        place, served = Place(self, paid), False
         self._held[paid] += 1
         try:
             yield place
+            served = True
         finally:
             self._held[paid] -= 1
             if place in self._queues[paid]:
                 self._queues[paid].remove(place)
             if place.end is None:
                 self._leave(place)
-            elif any(self._queues.values()):
-                self._end(place)
-            else:
+            elif served and not any(self._queues.values()):
                 asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._end, place)
+            else:
+                self._end(place)
 
     def _end(self, place: Place) -> None:
         assert place.end is not None

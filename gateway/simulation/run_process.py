@@ -44,7 +44,7 @@ class Ended:
 
 
 class RunProcess:
-    """One confined, single-use child of a zygote. `lose_zygote` ends one that does not report."""
+    """One confined, single-use child of a zygote, which ends it. `lose_zygote` is for one that does not report."""
 
     def __init__(self, lose_zygote: Callable[[], None]) -> None:
         self._lose_zygote, self._loop = lose_zygote, asyncio.get_running_loop()
@@ -52,6 +52,7 @@ class RunProcess:
         self._pid = 0
         self.ended: asyncio.Future[Ended | None] = self._loop.create_future()
         self.ending: asyncio.Task[Ended | None] | None = None
+        self.gone: asyncio.Future[None] = self._loop.create_future()  # by the kernel's word, before its zygote's
         self.delivered = False  # its result is here; it only waits to be ended
         self.progress = progress.create()  # a descriptor; see reached()
         try:
@@ -97,7 +98,7 @@ class RunProcess:
 
     def cpu_seconds(self) -> float:
         """What it used of the processors until now, as the kernel counts it: no word of the zygote's, which a library's
-        constructor may have taught to lie. For a process that waits to be ended; 0 of one that did not wait."""
+        constructor may have taught to lie. 0 of one that did not wait to be ended, and is gone already."""
         assert self._handle is not None
         try:
             used = time.clock_gettime(~self._pid << 3 | CPU_CLOCK)
@@ -112,11 +113,14 @@ class RunProcess:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     async def end(self) -> Ended | None:
-        """Kills it if it still runs, and waits until it is gone; None if its zygote went with it. What ended by itself
-        keeps its status: the stream closes after that is set."""
+        """Kills it if it still runs, waits until it is gone and its zygote says how; None if that went with it. What
+        ended by itself keeps its status: the stream closes after that is set."""
         self.kill()
         try:
             async with asyncio.timeout(REPORT_SECONDS):
+                if self._handle is not None:
+                    await readable(self._handle)
+                    self.gone.set_result(None)
                 return await asyncio.shield(self.ended)
         except TimeoutError:
             self._lose_zygote()
@@ -135,3 +139,5 @@ class RunProcess:
         if self.progress >= 0:
             os.close(self.progress)
             self.progress = -1
+        if not self.gone.done():
+            self.gone.set_result(None)

@@ -121,7 +121,7 @@ class Runner:
 
     async def run(self, plan: RunPlan, directory: Path, place: Place) -> Outcome:
         """Waits for the place's turn, then runs. RunFailed with `cpu_seconds` set; NoProcess if it could not begin, or
-        ended for no fault of the model. Cancelling it kills the run."""
+        ended for no fault of the model. Cancelling it kills the run. One that has delivered ends with its place."""
         await place.turn()
         limits = {"cpu_seconds": math.ceil(self._timeout) + 1, "max_values": self._max_values}
         make = functools.partial(job, plan, memory_bytes=self._memory, **limits)
@@ -130,16 +130,23 @@ class Runner:
         zygote, process = await self._open_run(plan, directory)
         begun = time.perf_counter()
         place.begun, place.reached = begun, process.reached
-        place.end = functools.partial(zygote.end, process)
+
+        def end() -> asyncio.Future[None]:
+            zygote.end(process)
+            return process.gone
+
+        place.end = end
         with contextlib.ExitStack() as undo:
-            undo.callback(place.end)
+            undo.callback(end)
             answer = await self._answer(process, task)
-            used, wall = process.cpu_seconds(), time.perf_counter() - begun
+            wall = time.perf_counter() - begun
+            used = process.cpu_seconds() or wall
             recorded = task.accept(answer) if isinstance(answer, list) else answer
             if not isinstance(recorded, Result):
-                raise self._failure(recorded, await place.end(), wall)
-            undo.pop_all()  # it ends with its place, since that takes as long as a short run
+                ended = await zygote.end(process)
+                raise self._failure(recorded, ended, time.perf_counter() - begun)
             process.delivered = True
+            undo.pop_all()  # it ends with its place, since that takes as long as a short run
         result = recorded.first(task.answered)
 
         def finish() -> Mapping[str, float | None]:

@@ -98,7 +98,7 @@ def _callbacks(log: Log) -> Any:
 
 
 def run(stream: int, shared: int, model: Loaded, address_space: int) -> NoReturn:
-    """In the child: confine it further, take one job, answer it, end."""
+    """In the child: confine it further, take one job, answer it, end; who has delivered waits to be ended."""
     sandbox.die_with_parent()
     os.setsid()
     title.show(f"fmu-gateway run {model.directory} {model.kind}")
@@ -115,12 +115,13 @@ def run(stream: int, shared: int, model: Loaded, address_space: int) -> NoReturn
     try:
         times, columns = model.run(job)
         frame.write(stream, {"rows": len(times)}, [times, *_as_asked(columns, job["dtypes"])])
-        os.read(stream, 1)  # waits to be ended
     except MemoryError:
         frame.write(stream, {"error": "", "memory": True})
     except Exception as error:
         text = f"{model.log.text} ({error})" if model.log.text else str(error)
         frame.write(stream, {"error": text[:MODEL_TEXT]})
+    else:
+        os.read(stream, 1)  # nothing comes
     os._exit(0)
 
 

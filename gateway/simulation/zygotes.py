@@ -130,9 +130,9 @@ class Zygote:
         return run
 
     def end(self, run: RunProcess) -> "asyncio.Future[Ended | None]":
-        """Kill a run's process, and fork the next one while it goes. Done when it is gone, even if nobody waits."""
+        """Kill a run's process, and fork the next one while it goes: how it ended, even if nobody waits for that."""
         if run.ending is None:
-            run.kill()
+            run.kill()  # before the zygote has anything else to do
             run.ending = self._loop.create_task(run.end())
             run.ending.add_done_callback(lambda _: self._open.discard(run))
             self.prepare()
@@ -214,7 +214,7 @@ class Zygote:
         """Returns when no process of it is left. To be called once."""
         self.lose()
         await self._keeper.end()
-        await asyncio.gather(*map(self.end, self._open))
+        await asyncio.gather(*(self.end(run) for run in self._open if run.delivered))  # others are somebody's who waits
         if self._spare is not None:
             with contextlib.suppress(ZygoteDied, NoProcess, TimeoutError):
                 (await self._spare.process).close()

@@ -256,6 +256,9 @@ static int costs(const char *seconds) { /* as it says of its runs */
              "zygote._ended = lambda: ((pid, status, Usage) for pid, status, _ in old())", seconds);
     return python(code), fmi2OK;
 }
+static int patch_zygote_mute(M *m) { /* reports the end of no run */
+    return python("from gateway.simulation import zygote\nzygote._ended = lambda: ()"), fmi2OK;
+}
 static int patch_zygote_cheap(M *m) { return costs("0.0"); }
 static int patch_zygote_dear(M *m) { return costs("900000.0"); }
 static int patch_zygote_filter(M *m) { /* its runs then have the zygote's rights, not a run's */
@@ -443,7 +446,7 @@ static const Fault FAULTS[] = {
     AT(STEP, forge_error_and_stay) AT(STEP, half_frame) AT(STEP, half_frame_and_hang) AT(STEP, long_header)
     AT(STEP, hello_again) AT(STEP, close_all) AT(STEP, patch_frames) AT(STEP, patch_values) AT(STEP, patch_exit)
     AT(STEP, patch_exit_and_hang) AT(LOAD, patch_zygote_silent) AT(LOAD, patch_zygote_dead) AT(LOAD, patch_zygote_full) AT(LOAD, patch_zygote_liar)
-    AT(LOAD, patch_zygote_flood) AT(LOAD, patch_zygote_cheap) AT(LOAD, patch_zygote_dear)
+    AT(LOAD, patch_zygote_flood) AT(LOAD, patch_zygote_cheap) AT(LOAD, patch_zygote_mute) AT(LOAD, patch_zygote_dear)
     AT(LOAD, patch_zygote_filter) AT(LOAD, forge_hello) AT(LOAD, forge_hello_and_die) AT(LOAD, forge_hello_shape)
     AT(LOAD, forge_hello_junk) AT(LOAD, forge_hello_types) AT(LOAD, forge_hello_missing)
     AT(LOAD, flood_control)

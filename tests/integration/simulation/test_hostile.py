@@ -13,8 +13,8 @@ import hostile
 import pytest
 from hostile import FAULTS, ROOT, Corpus
 
-from gateway.errors import SimulationTimeout
-from gateway.simulation import watch, zygotes
+from gateway.errors import ModelCrashed, SimulationTimeout
+from gateway.simulation import run_process, watch, zygotes
 
 
 @pytest.fixture
@@ -74,6 +74,27 @@ async def test_a_library_that_begins_to_work_later_is_ended(everybodys, monkeypa
     assert not zygote.alive
     await corpus.close()
     assert corpus.wrong == {}
+
+
+async def test_a_zygote_that_reports_nothing_keeps_no_place(everybodys, monkeypatch):
+    monkeypatch.setattr(run_process, "REPORT_SECONDS", 600.0)
+    corpus = Corpus(everybodys, parallel=1, timeout=30.0)
+    await corpus.begin()
+    async with asyncio.timeout(60):
+        for _ in range(3):  # each in the place of the one before
+            await corpus.run("patch_zygote_mute")
+    await corpus.close()
+    assert corpus.wrong == {}
+
+
+async def test_a_failed_run_counts_for_as_long_as_its_report_is_waited_for(everybodys, monkeypatch):
+    monkeypatch.setattr(run_process, "REPORT_SECONDS", 0.5)
+    corpus = Corpus(everybodys, parallel=1, timeout=30.0)
+    await corpus.begin()
+    with pytest.raises(ModelCrashed, match="took the process") as failure:
+        await corpus.run("patch_zygote_mute", "segfault")
+    assert failure.value.cpu_seconds >= 0.5
+    await corpus.close()
 
 
 @pytest.mark.parametrize("says", ["patch_zygote_cheap", "patch_zygote_dear"])
