@@ -75,6 +75,11 @@ class BadDays:
         await self._tell("DELETE", "scripts")
         await self._tell("POST", "clock", {"advance": 200})  # delayed payments settle, refunds that fail do so
 
+    async def pass_a_day(self) -> None:
+        """What Stripe answered to a key is forgotten then."""
+        self.counts["a day passed at the end"] += 1
+        await self._tell("POST", "clock", {"advance": 24 * 3600})
+
     async def flush(self) -> int:
         return int((await self._tell("POST", "flush"))["pending"])
 

@@ -78,6 +78,9 @@ class Simulation:
         places = asyncio.Semaphore(at_once)
         await asyncio.gather(*(self._come_back(buyer, places) for buyer in self.buyers))
         await self._rest()
+        if await asyncio.to_thread(unfinished, self.house.database):
+            await self.weather.pass_a_day()  # for so long Stripe repeats a 500, whatever it had stood for
+            await self._rest()
         await self.house.stop()
         self.stripe_state = await self.weather.state()
         results = self.house.folder / "results"

@@ -10,7 +10,8 @@ from harness import BALL, Bought, Gateway, problem, until
 from gateway.flows.services import Services
 
 Start = Callable[..., Gateway]
-MONTH = 31 * 24 * 3600
+DAY = 24 * 3600
+MONTH = 31 * DAY
 
 
 @pytest.fixture
@@ -82,6 +83,27 @@ def test_an_order_is_sent_again_under_the_same_key(gateway: Gateway) -> None:
     assert order["state"] == "done"
     assert len(calls) > 1
     assert {call["idempotency_key"] for call in calls} == {order["id"]}
+
+
+def test_a_refusal_that_stripe_hid_behind_a_500_is_heard_when_stripe_has_forgotten_that(gateway: Gateway) -> None:
+    bought = gateway.buy()
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
+    gateway.stripe.close_dispute(dispute["id"], "won")
+    gateway.stripe.fault("error", path="/v1/refunds", method="POST", when="after", times=1)  # repeated for a day
+    gateway.later(MONTH)
+    gateway.reconcile()
+    gateway.later(3600)
+    gateway.reconcile()
+    assert gateway.rows("SELECT state, error, attempts FROM outbox") == [
+        {"state": "todo", "error": "stripe_error", "attempts": 2}
+    ]
+    assert gateway.token_state(bought) == "refunding"
+    assert "late orders" in gateway.get("/ready").json()["checks"]["alarms"]["detail"]
+    gateway.stripe.advance(DAY)
+    gateway.later(3600)
+    gateway.reconcile()
+    assert gateway.rows("SELECT state, error FROM outbox") == [{"state": "failed", "error": "charge_disputed"}]
+    assert gateway.simulate(BALL, gateway.collect(bought.session_id)).status_code == 200
 
 
 def test_a_part_that_comes_back_while_the_rest_is_on_its_way_waits_for_a_person(gateway: Gateway) -> None:
