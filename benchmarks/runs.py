@@ -10,6 +10,7 @@ confinement ≤ 1 ms over a bare fork, a paid call over HTTP ≤ 3 ms over the r
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import statistics
 import subprocess
@@ -19,10 +20,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from fmpy import simulate_fmu
 
 ROOT = Path(__file__).parents[1]
+# What is imported below this line is found by it, hence E402.
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "acceptance")]
 
 from harness import free_port  # noqa: E402
@@ -30,10 +33,9 @@ from served import Served  # noqa: E402
 
 from gateway.domain.runs import RunPlan  # noqa: E402
 from gateway.errors import SimulationTimeout  # noqa: E402
-from gateway.simulation import forkservers  # noqa: E402
+from gateway.simulation import forkservers, zygotes  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
-from gateway.simulation.zygotes import Zygote  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
 
 SHIPPED = ROOT / "gateway" / "simulation" / "shipped"
@@ -141,8 +143,6 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
     seconds. The layers are taken out of both halves: of the zygote and of what each child adds."""
     runners = {name: Runner(parallel=1, queued=4, timeout_seconds=TIMEOUT, memory_mb=2048) for name in ("full", "bare")}
     times: dict[str, list[float]] = {name: [] for name in runners}
-    script, prepare = forkservers.SCRIPT, Zygote.prepare
-    Zygote.prepare = lambda zygote: None  # type: ignore[method-assign]  # each run waits for its process: what it costs
 
     async def once(name: str) -> None:
         with runners[name].reserve(paid=True) as place:
@@ -150,16 +150,15 @@ async def confinement_cost(library: Library, plan: RunPlan, rounds: int) -> tupl
         assert place.end
         await place.end()
 
-    await once("full")
-    forkservers.SCRIPT = Path(__file__).with_name("bare_forkserver.py")
-    await once("bare")
-    forkservers.SCRIPT = script
-    for _ in range(rounds):
-        for name in runners:
-            await timed(lambda name=name: once(name), times[name])  # type: ignore[misc]
-    for runner in runners.values():
-        await runner.close()
-    Zygote.prepare = prepare  # type: ignore[method-assign]
+    with mock.patch.object(zygotes.Zygote, "prepare", return_value=None):  # each run waits for its process
+        await once("full")
+        with mock.patch.object(forkservers, "SCRIPT", Path(__file__).with_name("bare_forkserver.py")):
+            await once("bare")
+        for _ in range(rounds):
+            for name in runners:
+                await timed(functools.partial(once, name), times[name])
+        for runner in runners.values():
+            await runner.close()
     return statistics.median(times["full"]), statistics.median(times["bare"])
 
 
