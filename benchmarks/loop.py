@@ -36,7 +36,7 @@ from gateway.serving import settle  # noqa: E402
 from gateway.simulation.forkservers import NoProcess  # noqa: E402
 from gateway.simulation.library import Library, trial  # noqa: E402
 from gateway.simulation.plot import plot_svg  # noqa: E402
-from gateway.simulation.results import ARROW, CSV, JSON, PARQUET, ResultFiles, encode  # noqa: E402
+from gateway.simulation.results import ARROW, CSV, JSON, PARQUET, ResultFiles, Stored, encode  # noqa: E402
 from gateway.simulation.runner import Runner  # noqa: E402
 from gateway.web.runs import FORMS  # noqa: E402
 from stripe_stub.testing import LocalStripe  # noqa: E402
@@ -143,7 +143,7 @@ async def main(rows: int, rounds: int, only: str) -> None:
             f"hostile models, {len(loads)} faults on loading": lambda: asyncio.gather(*map(hostile, loads)),
             "run": run,
             f"run, {WIDE} outputs": lambda: run(trial(library.models["msl:Wide"]), "wide"),
-            "write": lambda: asyncio.to_thread(files.write, "x", {}, result()),
+            "write": lambda: asyncio.to_thread(files.write, "x", Stored({}, result())),
             "read": in_thread(files.read, "x"),
             **{form: lambda form=form: asyncio.to_thread(encode, form, {}, result())  # type: ignore[misc]
                for form in (JSON, CSV, ARROW, PARQUET)},

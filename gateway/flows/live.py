@@ -27,7 +27,8 @@ class LiveRun:
     begun: asyncio.Event = field(default_factory=asyncio.Event)  # its row is there, its value held
     over: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
-    stored: Stored | None = None  # once it is captured
+    captured: Run | None = None  # its row, once it was paid for
+    stored: Stored | None = None  # and what was stored
     _running: "asyncio.Task[Any] | None" = None
 
     def progress(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gateway.domain.runs import RunPlan
 from gateway.errors import RunFailed
 from gateway.simulation import description, intake
 from gateway.simulation.forkservers import NoProcess
-from gateway.simulation.results import Result, ResultFiles
+from gateway.simulation.results import Result, ResultFiles, Stored
 from gateway.simulation.runner import Runner
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -90,7 +90,7 @@ async def _admit(file: Path, workspace: Path, runner: Runner) -> Listed | str:
     except RunFailed as failure:
         return f"Its default experiment does not run here: {failure.detail}"
     header = {"model": description.to_json(model), "versions": _versions()}
-    await asyncio.to_thread(ResultFiles(workspace).write, sha256, header, outcome.result)
+    await asyncio.to_thread(ResultFiles(workspace).write, sha256, Stored(header, outcome.result))
     return model, outcome.result
 
 

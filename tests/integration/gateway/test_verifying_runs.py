@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import BALL, FREE, Gateway
 
-from gateway.simulation.results import Result, ResultFiles
+from gateway.simulation.results import Result, ResultFiles, Stored
 
 KPIS = {**BALL, "start_values": {"e": 0.6, "g": "9.75 m/s2"}, "outputs": ["h"], "kpis": ["v:min", "h_rms"]}
 TYPES = {
@@ -60,7 +61,7 @@ def test_other_numbers_than_those_that_were_sold_are_seen(gateway: Gateway) -> N
     arrays = [array.copy() for array in stored.result.arrays]
     arrays[1][7] += 1e-15
     changed = Result(stored.result.columns, tuple(arrays), stored.result.reached_time)
-    files.write(run_id, stored.header, changed)
+    files.write(run_id, Stored(stored.header, changed))
     done = verify(gateway, run_id)
     assert done.returncode == 1
     assert "Different." in done.stdout
@@ -68,7 +69,7 @@ def test_other_numbers_than_those_that_were_sold_are_seen(gateway: Gateway) -> N
     assert "h: 1 of 101 rows, first row 8: " in done.stdout
 
     provenance = stored.header["provenance"] | {"result_sha256": changed.sha256, "fmpy_version": "0.0.1"}
-    files.write(run_id, {**stored.header, "provenance": provenance}, changed)  # as if it had been sold so
+    files.write(run_id, Stored({**stored.header, "provenance": provenance}, changed))  # as if it had been sold so
     done = verify(gateway, run_id)
     assert done.returncode == 1
     assert done.stdout.count(changed.sha256) == 1
@@ -76,7 +77,7 @@ def test_other_numbers_than_those_that_were_sold_are_seen(gateway: Gateway) -> N
 
     provenance = stored.header["provenance"]
     request = provenance["request"] | {"start_values": {"e": 0.5}}
-    files.write(run_id, {**stored.header, "provenance": provenance | {"request": request}}, stored.result)
+    files.write(run_id, replace(stored, header={**stored.header, "provenance": provenance | {"request": request}}))
     done = verify(gateway, run_id)
     assert done.returncode == 1
     assert "The kept request is not the one that its digest names." in done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.simulation.results import Result, ResultFiles
+from gateway.simulation.results import Result, ResultFiles, Stored
 
 RESULT = Result(("time",), (np.arange(3.0),), 2.0)
 
@@ -31,12 +31,12 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_the_answer(
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "rename", rename)
     files = ResultFiles(tmp_path / "data" / "results")
-    files.write("run_1", {}, RESULT)
+    files.write("run_1", Stored({}, RESULT))
     size = (tmp_path / "data" / "results" / "run_1.run").stat().st_size
     assert done[:3] == ["synced .part", f"renamed .part with {size} bytes", "synced data/results"]
     assert sorted(done[3:]) == ["synced .", "synced data"]  # the names of the folders, which were made for it
     done.clear()
-    files.write("run_2", {}, RESULT)
+    files.write("run_2", Stored({}, RESULT))
     assert done[2:] == ["synced data/results"]
 
 
@@ -51,7 +51,7 @@ def test_a_result_whose_name_may_not_be_on_disk_is_none(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", fsync)
     files = ResultFiles(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
-        files.write("run_1", {}, RESULT)
+        files.write("run_1", Stored({}, RESULT))
     assert files.read("run_1") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -60,5 +60,5 @@ def test_the_first_results_of_all_may_be_stored_at_once(tmp_path):
     for turn in range(20):
         files = ResultFiles(tmp_path / f"{turn}")
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda i, files=files: files.write(f"run_{i}", {}, RESULT), range(8)))
+            list(pool.map(lambda i, files=files: files.write(f"run_{i}", Stored({}, RESULT)), range(8)))
         assert len(files.ids()) == 8
