@@ -1,13 +1,12 @@
 """Result: the columns of one run, their file, and the four forms in which a buyer takes them away."""
 
 import hashlib
-import io
 import os
 import re
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +21,11 @@ CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 MEDIA_TYPES = (JSON, CSV, ARROW, PARQUET)
+Buffer = bytes | memoryview
 
 # Values encoded at a time: one or two milliseconds, in which no other thread (the event loop) may have a turn.
 CHUNK = 16_384
-YIELD = 1 << 16  # bytes of JSON after which the others have a turn: letting go costs more than making less
+PIECE = 1 << 18  # bytes of an answer that are sent at a time, and of JSON after which the others have a turn
 ROWS_AT_ONCE = 1 << 17  # of a column: one MiB is written while all other threads wait
 LENGTH = struct.Struct("<I")
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
@@ -182,27 +182,39 @@ def _columns(raw: bytes, rows: int, dtypes: Iterable[str]) -> Iterator[NDArray[A
         raise ValueError("it is longer than its columns")
 
 
-def encode(media_type: str, body: Mapping[str, Any], result: Result) -> bytes:
-    """The result as one of MEDIA_TYPES; KeyError for another. `body` is what JSON says before `data`; Arrow and Parquet
-    carry it as metadata "fmu_gateway", CSV has no place for it. Slow for many rows: call it in a thread."""
-    encoders = {JSON: _json, CSV: _csv, ARROW: _arrow, PARQUET: _parquet}
-    return encoders[media_type](body, result)
+def encode(media_type: str, body: Mapping[str, Any], result: Result) -> list[Buffer]:
+    """The result as one of MEDIA_TYPES, in pieces; KeyError for another. `body` is what JSON says before `data`; Arrow
+    and Parquet carry it as metadata "fmu_gateway", CSV has no place for it. Slow for many rows: call it in a thread."""
+    if media_type == JSON:
+        return list(_joined(_json(body, result)))
+    encoders = {CSV: _csv, ARROW: _arrow, PARQUET: _parquet}
+    return _encoded(encoders[media_type], body, result)
 
 
-def _json(body: Mapping[str, Any], result: Result) -> bytes:
+def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces, and never all of them in one: a buffer that grows is copied now and then while all others wait."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+            time.sleep(0)  # else another thread would wait for five milliseconds before it interrupts this one
+    yield b"".join(waiting)
+
+
+def _json(body: Mapping[str, Any], result: Result) -> Iterator[bytes]:
     """NaN and infinities become null."""
-    out = io.BytesIO()  # joining the parts at the end would be one long copy
-    out.write(orjson.dumps(dict(body))[:-1] + (b',"data":{' if body else b'"data":{'))
+    yield orjson.dumps(dict(body))[:-1] + (b',"data":{' if body else b'"data":{')
     for index, (name, array) in enumerate(zip(result.columns, result.arrays, strict=True)):
-        out.write((b"," if index else b"") + orjson.dumps(name) + b":[")
+        yield (b"," if index else b"") + orjson.dumps(name) + b":["
         for start in range(0, len(array), CHUNK):
             chunk = orjson.dumps(np.ascontiguousarray(array[start : start + CHUNK]), option=orjson.OPT_SERIALIZE_NUMPY)
-            out.write((b"," if start else b"") + chunk[1:-1])
-            if len(chunk) > YIELD:
-                time.sleep(0)  # else another thread would wait for five milliseconds before it interrupts this one
-        out.write(b"]")
-    out.write(b"}}")
-    return out.getvalue()
+            yield (b"," if start else b"") + chunk[1:-1]
+        yield b"]"
+    yield b"}}"
 
 
 def prepare() -> None:
@@ -224,28 +236,31 @@ def _table(body: Mapping[str, Any], result: Result) -> Any:
     return pa.Table.from_batches([batch]).replace_schema_metadata({"fmu_gateway": orjson.dumps(dict(body))})
 
 
-def _csv(body: Mapping[str, Any], result: Result) -> bytes:
+def _encoded(encoder: Callable[[Any, Any], None], body: Mapping[str, Any], result: Result) -> list[Buffer]:
+    """In memory of pyarrow's, which grows without holding other threads."""
+    import pyarrow as pa
+
+    out = pa.BufferOutputStream()
+    encoder(_table(body, result), out)
+    whole = memoryview(out.getvalue())
+    return [whole[start : start + PIECE] for start in range(0, len(whole), PIECE)]
+
+
+def _csv(table: Any, out: Any) -> None:
     """Quoted header, then the shortest decimals that read back as the same numbers; nan, inf, true, false."""
     from pyarrow import csv
 
-    out = io.BytesIO()
-    csv.write_csv(_table({}, result), out)
-    return out.getvalue()
+    csv.write_csv(table, out)
 
 
-def _arrow(body: Mapping[str, Any], result: Result) -> bytes:
+def _arrow(table: Any, out: Any) -> None:
     from pyarrow import ipc
 
-    out = io.BytesIO()
-    table = _table(body, result)
     with ipc.new_stream(out, table.schema) as stream:
         stream.write_table(table, max_chunksize=ROWS_AT_ONCE)
-    return out.getvalue()
 
 
-def _parquet(body: Mapping[str, Any], result: Result) -> bytes:
+def _parquet(table: Any, out: Any) -> None:
     from pyarrow import parquet
 
-    out = io.BytesIO()
-    parquet.write_table(_table(body, result), out, compression="zstd", row_group_size=ROWS_AT_ONCE)
-    return out.getvalue()
+    parquet.write_table(table, out, compression="zstd", row_group_size=ROWS_AT_ONCE)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import orjson
@@ -127,8 +128,12 @@ def test_what_interrupted_writes_left_is_no_file_and_leaves_only_when_it_is_aske
     ResultFiles(tmp_path / "not there yet").clear()
 
 
+def whole(media_type: str, body: dict[str, Any], result: Result) -> bytes:
+    return b"".join(encode(media_type, body, result))
+
+
 def test_json_says_the_body_first_and_null_for_what_is_no_number():
-    raw = encode(JSON, {"run_id": "r", "columns": list(RESULT.columns)}, RESULT)
+    raw = whole(JSON, {"run_id": "r", "columns": list(RESULT.columns)}, RESULT)
     assert raw.startswith(b'{"run_id":"r"')
     assert list(orjson.loads(raw)) == ["run_id", "columns", "data"]
     data = orjson.loads(raw)["data"]
@@ -142,13 +147,13 @@ def test_json_without_a_body_and_with_many_rows_is_whole(monkeypatch):
     monkeypatch.setattr("gateway.simulation.results.CHUNK", 7)
     numbers = np.arange(100) / 3
     result = Result(("time", "x"), (numbers, numbers.astype(np.float32)), float(numbers[-1]))
-    data = orjson.loads(encode(JSON, {}, result))["data"]
+    data = orjson.loads(whole(JSON, {}, result))["data"]
     assert data["time"] == numbers.tolist()
     assert np.array_equal(np.array(data["x"], np.float32), numbers.astype(np.float32))
 
 
 def test_csv_has_a_quoted_header_and_numbers_that_read_back_exactly():
-    text = encode(CSV, {"ignored": 1}, RESULT).decode()
+    text = whole(CSV, {"ignored": 1}, RESULT).decode()
     assert text.split("\n")[0] == '"time","x","a ""b"", c","on","n"'
     rows = list(csv.reader(io.StringIO(text)))
     assert rows[0] == list(RESULT.columns)
@@ -161,16 +166,16 @@ def test_csv_has_a_quoted_header_and_numbers_that_read_back_exactly():
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=50))
 def test_csv_and_json_lose_no_bit_of_a_number(numbers):
     result = Result(("time",), (np.array(numbers),), 0.0)
-    lines = encode(CSV, {}, result).decode().split()[1:]
+    lines = whole(CSV, {}, result).decode().split()[1:]
     assert np.array(lines, float).tobytes() == np.array(numbers).tobytes()
-    read = orjson.loads(encode(JSON, {}, result))["data"]["time"]
+    read = orjson.loads(whole(JSON, {}, result))["data"]["time"]
     finite = [n for n in numbers if np.isfinite(n)]
     assert np.array([r for r in read if r is not None]).tobytes() == np.array(finite).tobytes()
 
 
 @pytest.mark.parametrize("media_type", [ARROW, PARQUET])
 def test_arrow_and_parquet_keep_types_and_carry_the_body(media_type):
-    raw = encode(media_type, {"run_id": "r"}, RESULT)
+    raw = whole(media_type, {"run_id": "r"}, RESULT)
     table = ipc.open_stream(raw).read_all() if media_type == ARROW else parquet.read_table(pa.BufferReader(raw))
     assert tuple(table.column_names) == RESULT.columns
     for column, array in zip(table.columns, RESULT.arrays, strict=True):
@@ -181,4 +186,4 @@ def test_arrow_and_parquet_keep_types_and_carry_the_body(media_type):
 
 def test_another_media_type_is_not_encoded():
     with pytest.raises(KeyError):
-        encode("text/html", {}, RESULT)
+        whole("text/html", {}, RESULT)
