@@ -240,8 +240,8 @@ def _encoded(encoder: Callable[[Any, Any], None], body: Mapping[str, Any], resul
     """In memory of pyarrow's, which grows without holding other threads."""
     import pyarrow as pa
 
-    out = pa.BufferOutputStream()
-    encoder(_table(body, result), out)
+    table, out = _table(body, result), pa.BufferOutputStream()
+    encoder(table, out)  # and not in one go with it, which others may wait for, what is freed with the table
     whole = memoryview(out.getvalue())
     return [whole[start : start + PIECE] for start in range(0, len(whole), PIECE)]
 
