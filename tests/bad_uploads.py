@@ -204,6 +204,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(f'<?xml version="1.0"{" " * 120}encoding="utf-7"?>'.encode() + UTF7),
         lambda: described_as(f'<?xml version="1.0"{" " * markup.PIECE}encoding="utf-7"?>'.encode() + UTF7),
         lambda: with_file(BUILD, "<?xml version='1.0' encoding='cp037'?><x/>".encode("cp037")),
+        lambda: with_file(BUILD, f"<x>{'<y/>' * (markup.MAX_ELEMENTS + 1)}</x>".encode("cp037")),
     ],
     "description_too_deep": [lambda: described("<ModelVariables>", DEEP)],
     "unknown_fmi_version": [

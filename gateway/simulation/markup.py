@@ -8,7 +8,7 @@ validate_fmu lists in the report. FMI 2.0.4, 2.2; FMI 3.0.1, 2.4.
 import codecs
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
 from lxml import etree
@@ -91,7 +91,8 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
             raise _document_type(name)
         if not pieces:
             _check_encoding(plain, name)
-        new = piece.replace(b"\0", b"")
+            narrow = _narrower(piece)
+        new = narrow(piece)
         elements += new.count(b"<") - new.count(b"</")
         if elements > MAX_ELEMENTS:
             raise _too_many_elements(name)
@@ -107,6 +108,16 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         pieces.append(piece)
         before = piece[-OVERLAP:]
     yield from pieces
+
+
+def _narrower(begin: bytes) -> Callable[[bytes], bytes]:
+    """What makes pieces of a file that begins so countable: UTF-8 of UTF-16, where "<į" would look like "</" otherwise.
+    Nothing else has bytes 0 and is XML."""
+    if b"\0" not in begin:
+        return lambda piece: piece.replace(b"\0", b"")
+    little = begin.startswith((codecs.BOM_UTF16_LE, b"<\0"))
+    decoder = codecs.getincrementaldecoder("utf-16-le" if little else "utf-16-be")("replace")
+    return lambda piece: decoder.decode(piece).encode()
 
 
 def _count_attributes(piece: bytes, before: int, name: str) -> int:
@@ -136,7 +147,10 @@ def _are_short(piece: bytes) -> bool:
 
 
 def _check_encoding(begin: bytes, name: str) -> None:
-    declaration, end, _ = begin.lstrip(BYTE_ORDER_MARKS).partition(b"?>")
+    begin = begin.lstrip(BYTE_ORDER_MARKS)
+    if begin.lstrip()[:1] not in {b"<", b""}:  # as in EBCDIC, in which nothing could be counted
+        raise Refused("broken_description", f"{name} does not begin as XML in UTF-8 does, or in UTF-16.")
+    declaration, end, _ = begin.partition(b"?>")
     if not declaration.startswith(DECLARATION):
         return
     if not end:
@@ -171,7 +185,7 @@ class _Elements(_Nobody):
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
-        self._elements += 1  # _pieces takes <į> in UTF-16 for an end
+        self._elements += 1
         if self._elements > MAX_ELEMENTS:
             raise _too_many_elements(self._name)
         self._words.add(tag)
