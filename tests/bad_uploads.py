@@ -205,6 +205,9 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(f'<?xml version="1.0"{" " * markup.PIECE}encoding="utf-7"?>'.encode() + UTF7),
         lambda: with_file(BUILD, "<?xml version='1.0' encoding='cp037'?><x/>".encode("cp037")),
         lambda: with_file(BUILD, f"<x>{'<y/>' * (markup.MAX_ELEMENTS + 1)}</x>".encode("cp037")),
+        *(lambda code=code: with_file(BUILD, f"<x {attributes(40_000)}/>".encode(code))  # type: ignore[misc]
+          for code in ("utf-32", "utf-32-le", "utf-32-be")),
+        lambda: with_file(BUILD, f"<!--\0--><x {attributes(40_000)}/>".encode()),
     ],
     "description_too_deep": [lambda: described("<ModelVariables>", DEEP)],
     "unknown_fmi_version": [

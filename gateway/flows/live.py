@@ -25,10 +25,10 @@ class LiveRun:
     who: str  # whose released seconds it counts as, should it fail: an account, or the address of who has none
     place: Place | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)  # its row is there, its value held
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # its outcome is written
     cancelled: bool = False
-    captured: Run | None = None  # its row, once it was paid for
-    stored: Stored | None = None  # and what was stored
+    succeeded: Run | None = None  # its row then
+    stored: Stored | None = None  # and its result
     _running: "asyncio.Task[Any] | None" = None
 
     def progress(self) -> dict[str, Any]:

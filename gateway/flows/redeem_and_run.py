@@ -5,6 +5,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -192,17 +193,24 @@ async def _start(
 
     task = asyncio.create_task(work())
     services.keep(task)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, even if nobody waits any more
+    task.add_done_callback(partial(_see, live, run.id))
     if not wait:
         await live.begun.wait()
         begun = services.store.run(run.id)
         if begun is not None:  # else it was refused, and the task says why
             return Finished(begun, replayed=False)
     await live.over.wait()
-    if live.captured is None:
+    if live.succeeded is None:
         await task  # says why
-    assert live.captured is not None
-    return Finished(live.captured, replayed=False, stored=live.stored)
+        raise InternalError()
+    return Finished(live.succeeded, replayed=False, stored=live.stored)
+
+
+def _see(live: LiveRun, run_id: str, done: "asyncio.Task[None]") -> None:
+    """What broke the task, even if nobody waits for it any more: its buyer has been answered where it succeeded."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None and live.succeeded is not None:
+        log.error("run_end_not_told", run=run_id, exc_info=error)
 
 
 def _check_released(services: Services, who: str) -> None:
@@ -261,7 +269,7 @@ async def _execute(services: Services, run: NewRun, live: LiveRun, computing: "a
         raise OutcomeUnknown(run_url=run_url(services, run.id)) from error
     if finished is None:
         raise InternalError(run_url=run_url(services, run.id))
-    live.stored, live.captured = stored, finished
+    live.stored, live.succeeded = stored, finished
     live.over.set()
     try:
         await asyncio.sleep(0)  # who waits is answered first: telling takes half as long as a commit

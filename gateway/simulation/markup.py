@@ -32,6 +32,7 @@ DECLARATION = b"<?xml"
 DECLARED_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 ATTRIBUTE = re.compile(rb"""=\s*["']""")
 BYTE_ORDER_MARKS = codecs.BOM_UTF8 + codecs.BOM_UTF16
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0?\0", b"\0<\0?")  # how it begins where libxml2 reads it
 FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
 OVERLAP = max(map(len, FORBIDDEN)) * 2  # bytes; twice for UTF-16
 
@@ -90,9 +91,11 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         if any(word in plain for word in FORBIDDEN):
             raise _document_type(name)
         if not pieces:
-            _check_encoding(plain, name)
+            _check_begin(piece, name)
             narrow = _narrower(piece)
         new = narrow(piece)
+        if b"\0" in new:  # also of UTF-32, in which nothing could be counted
+            raise Refused("broken_description", f"{name} is neither UTF-8 nor UTF-16: it has characters that are none.")
         elements += new.count(b"<") - new.count(b"</")
         if elements > MAX_ELEMENTS:
             raise _too_many_elements(name)
@@ -111,10 +114,9 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def _narrower(begin: bytes) -> Callable[[bytes], bytes]:
-    """What makes pieces of a file that begins so countable: UTF-8 of UTF-16, where "<į" would look like "</" otherwise.
-    Nothing else has bytes 0 and is XML."""
-    if b"\0" not in begin:
-        return lambda piece: piece.replace(b"\0", b"")
+    """What makes pieces of a file that begins so countable: UTF-8 of UTF-16, where "<į" would look like "</"."""
+    if not begin.startswith(UTF16):
+        return lambda piece: piece
     little = begin.startswith((codecs.BOM_UTF16_LE, b"<\0"))
     decoder = codecs.getincrementaldecoder("utf-16-le" if little else "utf-16-be")("replace")
     return lambda piece: decoder.decode(piece).encode()
@@ -146,8 +148,8 @@ def _are_short(piece: bytes) -> bool:
     return place > 0
 
 
-def _check_encoding(begin: bytes, name: str) -> None:
-    begin = begin.lstrip(BYTE_ORDER_MARKS)
+def _check_begin(piece: bytes, name: str) -> None:
+    begin = piece.replace(b"\0", b"").lstrip(BYTE_ORDER_MARKS)
     if begin.lstrip()[:1] not in {b"<", b""}:  # as in EBCDIC, in which nothing could be counted
         raise Refused("broken_description", f"{name} does not begin as XML in UTF-8 does, or in UTF-16.")
     declaration, end, _ = begin.partition(b"?>")

@@ -46,7 +46,7 @@ def sift(raw: bytes) -> tuple[bytes, Plain]:
     begin = text.find(b"<ModelVariables")
     end = text.rfind(b"</ModelVariables", max(begin, 0))
     begins = text[:8].lstrip(BOM_UTF8)
-    if begin < 0 or end < 0 or b"\0" in text or not begins.startswith(b"<"):  # UTF-16; EBCDIC
+    if begin < 0 or end < 0 or b"\0" in text or not begins.startswith(b"<"):  # UTF-16; blanks first
         return raw, Plain()
     left, plain = _sift(text, begin, end, is_fmi2=text.find(b'fmiVersion="2', 0, begin) >= 0)
     rest = b"".join((text[:begin], left, text[end:]))

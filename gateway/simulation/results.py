@@ -6,11 +6,12 @@ import re
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import orjson
@@ -21,13 +22,13 @@ CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 MEDIA_TYPES = (JSON, CSV, ARROW, PARQUET)
-Buffer = bytes | memoryview
 
 # Values encoded at a time: one or two milliseconds, in which no other thread (the event loop) may have a turn.
 CHUNK = 16_384
 PIECE = 1 << 18  # bytes of an answer that are sent at a time, and of JSON after which the others have a turn
 ROWS_AT_ONCE = 1 << 17  # of a column: one MiB is written while all other threads wait
 LENGTH = struct.Struct("<I")
+KINDS = "fiub"  # numpy's letters for the types of columns
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -94,8 +95,8 @@ class ResultFiles:
         """Returns when the file would survive a power cut. OSError if it could not be written; then none is left."""
         path, result = self._path(run_id), stored.result
         arrays = [_little_endian(array) for array in result.arrays]
-        columns = {"names": result.columns, "dtypes": [array.dtype.str for array in arrays]}
-        layout = {**columns, "rows": result.rows, "reached_time": result.reached_time}
+        columns = [[name, array.dtype.str] for name, array in zip(result.columns, arrays, strict=True)]
+        layout = {"columns": columns, "rows": result.rows, "reached_time": result.reached_time}
         took = {"cpu_ms": stored.cpu_ms, "wall_ms": stored.wall_ms}
         head = orjson.dumps({"header": stored.header, "layout": layout, "took": took})
         temporary = path.with_suffix(f".{threading.get_ident()}.part")  # two may store the same at once
@@ -119,16 +120,20 @@ class ResultFiles:
     def read(self, run_id: str) -> Stored | None:
         """None if there is no complete file of ours by that name."""
         try:
-            with self._path(run_id).open("rb", buffering=0) as file:  # else the columns would be copied, in one go
+            with self._path(run_id).open("rb") as file:
                 (length,) = LENGTH.unpack(file.read(LENGTH.size))
                 head = orjson.loads(file.read(length))
-                raw = file.readall()
-            layout = head["layout"]
-            if "columns" in layout:  # as it was written once
-                layout["names"], layout["dtypes"] = zip(*layout["columns"], strict=True)
-            arrays = tuple(_columns(raw, layout["rows"], layout["dtypes"]))
-            result = Result(tuple(layout["names"]), arrays, layout["reached_time"])
-            return Stored(head["header"], result, **head.get("took", {}))
+                layout = head["layout"]
+                rows = layout["rows"]
+                dtypes = [np.dtype(dtype) for _, dtype in layout["columns"]]
+                size = LENGTH.size + length + sum(rows * dtype.itemsize for dtype in dtypes)
+                if size != os.fstat(file.fileno()).st_size or any(dtype.kind not in KINDS for dtype in dtypes):
+                    return None
+                arrays = tuple(np.empty(rows, dtype) for dtype in dtypes)
+                for array in arrays:
+                    file.readinto(array.data)
+            names = tuple(name for name, _ in layout["columns"])
+            return Stored(head["header"], Result(names, arrays, layout["reached_time"]), **head.get("took", {}))
         except (FileNotFoundError, struct.error, ValueError, KeyError, TypeError):
             return None
 
@@ -171,28 +176,30 @@ class ResultFiles:
         self._new -= made
 
 
-def _columns(raw: bytes, rows: int, dtypes: Iterable[str]) -> Iterator[NDArray[Any]]:
-    """One after the other. ValueError unless they are all of `raw`."""
-    place = 0
-    for dtype in map(np.dtype, dtypes):
-        column = np.frombuffer(raw, dtype, rows, place)
-        yield column if column.flags.aligned else column.copy()
-        place += rows * dtype.itemsize
-    if place != len(raw):
-        raise ValueError("it is longer than its columns")
+class Encoded(NamedTuple):
+    """So many bytes, and they, once, in pieces: none of a long result is ever one string."""
+
+    length: int
+    pieces: Iterator[bytes]
 
 
-def encode(media_type: str, body: Mapping[str, Any], result: Result) -> list[Buffer]:
-    """The result as one of MEDIA_TYPES, in pieces; KeyError for another. `body` is what JSON says before `data`; Arrow
-    and Parquet carry it as metadata "fmu_gateway", CSV has no place for it. Slow for many rows: call it in a thread."""
+def encode(media_type: str, body: Mapping[str, Any], result: Result) -> Encoded:
+    """The result as one of MEDIA_TYPES; KeyError for another. `body` is what JSON says before `data`; Arrow and Parquet
+    carry it as metadata "fmu_gateway", CSV has no place for it. Slow for many rows: call it in a thread."""
     if media_type == JSON:
-        return list(_joined(_json(body, result)))
-    encoders = {CSV: _csv, ARROW: _arrow, PARQUET: _parquet}
-    return _encoded(encoders[media_type], body, result)
+        pieces = deque(_joined(_json(body, result)))
+        return Encoded(sum(map(len, pieces)), _taken(pieces))
+    encoder = {CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[media_type]
+    return _encoded(encoder, _table(body, result))
+
+
+def _taken(pieces: deque[bytes]) -> Iterator[bytes]:
+    while pieces:
+        yield pieces.popleft()
 
 
 def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces, and never all of them in one: a buffer that grows is copied now and then while all others wait."""
+    """A buffer that grew would be copied now and then, 30 MB in one go, while all others wait."""
     waiting: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -236,14 +243,20 @@ def _table(body: Mapping[str, Any], result: Result) -> Any:
     return pa.Table.from_batches([batch]).replace_schema_metadata({"fmu_gateway": orjson.dumps(dict(body))})
 
 
-def _encoded(encoder: Callable[[Any, Any], None], body: Mapping[str, Any], result: Result) -> list[Buffer]:
-    """In memory of pyarrow's, which grows without holding other threads."""
-    import pyarrow as pa
+def _encoded(encoder: Callable[[Any, Any], None], table: Any) -> Encoded:
+    """By way of a file in memory, which grows, and is written, without Python's lock."""
+    from pyarrow import OSFile
 
-    table, out = _table(body, result), pa.BufferOutputStream()
-    encoder(table, out)  # and not in one go with it, which others may wait for, what is freed with the table
-    whole = memoryview(out.getvalue())
-    return [whole[start : start + PIECE] for start in range(0, len(whole), PIECE)]
+    memory = os.fdopen(os.memfd_create("result"), "rb")
+    with OSFile(f"/proc/self/fd/{memory.fileno()}", "wb") as out:
+        encoder(table, out)
+    return Encoded(os.fstat(memory.fileno()).st_size, _read(memory))
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def _csv(table: Any, out: Any) -> None:

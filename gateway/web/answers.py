@@ -1,7 +1,7 @@
 """Answers: a run as its buyer gets it, the same bytes now, on a replay and when it is fetched again."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from gateway.errors import ResultExpired, RunFailed, every_problem
 from gateway.flows.entitlements import run_url, sign_run_token
 from gateway.flows.services import Services
 from gateway.payments.challenge import iso
-from gateway.simulation.results import JSON, Buffer, Stored, encode
+from gateway.simulation.results import JSON, Encoded, Stored, encode
 from gateway.store.records import Run
 
 INLINE_VALUES = 4000  # encoding more takes over a millisecond, which belongs in a thread
@@ -33,17 +33,18 @@ class ResultResponse(Response):
     """A body in pieces. Each is sent when the one before it was taken away, and in between others have a turn: of a
     long one the system takes as much at once as the other side can read meanwhile."""
 
-    def __init__(self, pieces: Sequence[Buffer], media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(media_type=media_type, headers={**headers, "content-length": str(sum(map(len, pieces)))})
-        self._pieces = pieces
+    def __init__(self, encoded: Encoded, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(media_type=media_type, headers={**headers, "content-length": str(encoded.length)})
+        self._encoded = encoded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        *before, last = self._pieces
-        for piece in before:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": last})
+        left = self._encoded.length
+        for piece in self._encoded.pieces:
+            left -= len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            if left:
+                await asyncio.sleep(0)
 
 
 def run_body(services: Services, run: Run, stored: Stored) -> dict[str, Any]:
@@ -95,13 +96,13 @@ async def result_response(
     stored = stored or await read_result(services, run)
     body = run_body(services, run, stored)
     if stored.result.rows * len(stored.result.columns) <= INLINE_VALUES and media_type == JSON:
-        pieces = encode(media_type, body, stored.result)
+        encoded = encode(media_type, body, stored.result)
     else:
-        pieces = await asyncio.to_thread(encode, media_type, body, stored.result)
+        encoded = await asyncio.to_thread(encode, media_type, body, stored.result)
     headers = {"cache-control": "no-store", "content-location": f"{run_url(services, run.id)}", "run-id": run.id}
     if replayed:
         headers["idempotent-replayed"] = "true"
-    return ResultResponse(pieces, media_type, headers)
+    return ResultResponse(encoded, media_type, headers)
 
 
 def accepted_response(services: Services, run: Run) -> Response:

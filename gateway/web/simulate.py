@@ -96,6 +96,7 @@ class Simulate:
             if wait or replayed
             else accepted_response(services, run)
         )
+        del finished  # and with it the columns: whoever reads the answer may take long
         await response(scope, receive, send)
         return None
 

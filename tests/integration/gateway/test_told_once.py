@@ -176,3 +176,24 @@ def test_what_a_stop_interrupts_is_told_if_it_was_written(
 
     gateway.call(interrupt)
     assert [name for name, _ in told(lines)] == [event]
+
+
+def test_what_breaks_the_telling_of_a_run_is_told_and_the_buyer_has_the_result(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = LogCapture()
+    monkeypatch.setattr("gateway.flows.redeem_and_run.log", structlog.wrap_logger(None, processors=[kept]))
+    bought = gateway.buy()
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("nobody counts any more")
+
+    monkeypatch.setattr(gateway.services.meter, "run_ended", broken)
+    answer = gateway.simulate(token=bought.token)
+    assert (answer.status_code, answer.json()["charged"]) == (200, True)
+    run = answer.json()["run_id"]
+    until(lambda: kept.entries, "the line")
+    assert [(line["event"], line["run"], str(line["exc_info"])) for line in kept.entries] == [
+        ("run_end_not_told", run, "nobody counts any more")
+    ]
+    assert gateway.services.running == {}
