@@ -1,11 +1,15 @@
 """Payment events: one log line and one count for everything that happens to a payment, with every id that is known."""
 
 from enum import StrEnum
+from typing import Any
 
 import structlog
 
 from gateway.domain.money import Money
+from gateway.domain.runs import RunState
+from gateway.domain.tokens import TokenState
 from gateway.flows.services import Services
+from gateway.store.records import Run
 from gateway.store.reports import read_unmatched_purchase
 
 log = structlog.get_logger()
@@ -63,3 +67,17 @@ def payment_event(
         said |= {"amount": known.price.amount, "currency": known.currency, "livemode": bool(known.livemode)}
     said |= more  # an amount that is not the price, too
     log.info(event.value, **{name: value for name, value in said.items() if value is not None})
+
+
+def tell_run_ended(services: Services, run: Run, outcome: str, cpu_seconds: float) -> None:
+    """After its row was written: counted, and told as the payment event that it is."""
+    services.meter.run_ended(outcome, paid=run.token_id is not None, cpu_seconds=cpu_seconds)
+    if run.token_id is None:
+        log.info("free_run_ended", run=run.id, fmu_id=run.fmu_id, outcome=outcome, cpu_ms=run.cpu_ms)
+        return
+    event = PaymentEvent.CAPTURED if run.state is RunState.SUCCEEDED else PaymentEvent.RELEASED
+    said: dict[str, Any] = {"fmu_id": run.fmu_id, "outcome": outcome, "cpu_ms": run.cpu_ms, "wall_ms": run.wall_ms}
+    payment_event(services, event, purchase=run.token_id, run=run.id, **said)
+    token = services.store.token(run.token_id)
+    if token is not None and token.state is TokenState.REFUNDING:  # somebody had asked for it during the run
+        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=run.token_id)

@@ -11,9 +11,8 @@ from gateway.domain.purchases import PurchaseState
 from gateway.errors import GatewayError
 from gateway.flows.admit_model import clear_uploads
 from gateway.flows.funnel import write_quotes
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, payment_event, tell_run_ended
 from gateway.flows.receive_webhook import WATCHED, postpone, work_on_event
-from gateway.flows.redeem_and_run import tell_run_ended
 from gateway.flows.refund import carry_out_refund
 from gateway.flows.services import Services, undivided
 from gateway.flows.settle_purchase import NotOurs, settle_purchase

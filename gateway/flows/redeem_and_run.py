@@ -12,7 +12,6 @@ import structlog
 
 from gateway.domain.purchases import Purchase
 from gateway.domain.runs import RunPlan, RunState
-from gateway.domain.tokens import TokenState
 from gateway.errors import (
     Busy,
     Draining,
@@ -31,7 +30,7 @@ from gateway.errors import (
 from gateway.flows.entitlements import check_alive, check_ready, read_entitlement, run_url
 from gateway.flows.for_sale import directory_of, sold_as
 from gateway.flows.live import LiveRun
-from gateway.flows.payment_events import PaymentEvent, payment_event
+from gateway.flows.payment_events import PaymentEvent, payment_event, tell_run_ended
 from gateway.flows.result_header import result_header
 from gateway.flows.services import Services, undivided
 from gateway.simulation.forkservers import NoProcess
@@ -282,20 +281,6 @@ def _store(services: Services, run_id: str, plan: RunPlan, outcome: Outcome) -> 
     stored = Stored(result_header(plan, outcome), outcome.result, cpu_ms, wall_ms)
     services.results.write(run_id, stored)
     return stored
-
-
-def tell_run_ended(services: Services, run: Run, outcome: str, cpu_seconds: float) -> None:
-    """After its row was written: counted, and told as the payment event that it is."""
-    services.meter.run_ended(outcome, paid=run.token_id is not None, cpu_seconds=cpu_seconds)
-    if run.token_id is None:
-        log.info("free_run_ended", run=run.id, fmu_id=run.fmu_id, outcome=outcome, cpu_ms=run.cpu_ms)
-        return
-    event = PaymentEvent.CAPTURED if run.state is RunState.SUCCEEDED else PaymentEvent.RELEASED
-    said: dict[str, Any] = {"fmu_id": run.fmu_id, "outcome": outcome, "cpu_ms": run.cpu_ms, "wall_ms": run.wall_ms}
-    payment_event(services, event, purchase=run.token_id, run=run.id, **said)
-    token = services.store.token(run.token_id)
-    if token is not None and token.state is TokenState.REFUNDING:  # somebody had asked for it during the run
-        payment_event(services, PaymentEvent.REFUND_ORDERED, purchase=run.token_id)
 
 
 async def _release(services: Services, run: NewRun, live: LiveRun, error: GatewayError) -> GatewayError:
