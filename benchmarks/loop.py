@@ -174,6 +174,7 @@ def over_http(folder: Path, rows: int, rounds: int, only: str) -> dict[str, list
         house = House(folder / "house", folder / "models", folder, stripe)
         (house.folder / "prices.toml").write_text('[prices]\n"msl:VanDerPol" = "0"\n"msl:Wide" = "0"\n')
         with house.gateway() as gateway:
+            settle()  # as a server does once its models are read
             model = gateway.services.library.models["msl:VanDerPol"]
             span = model.experiment.stop_time - model.experiment.start_time
             long = json.dumps({"fmu_id": model.fmu_id, "step": span / (rows - 1)})

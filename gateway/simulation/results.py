@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from gateway.simulation.description import no_collection
+
 JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -120,7 +122,7 @@ class ResultFiles:
     def read(self, run_id: str) -> Stored | None:
         """None if there is no complete file of ours by that name."""
         try:
-            with self._path(run_id).open("rb") as file:
+            with no_collection(), self._path(run_id).open("rb") as file:
                 (length,) = LENGTH.unpack(file.read(LENGTH.size))
                 head = orjson.loads(file.read(length))
                 layout = head["layout"]
@@ -190,7 +192,9 @@ def encode(media_type: str, body: Mapping[str, Any], result: Result) -> Encoded:
         pieces = deque(_joined(_json(body, result)))
         return Encoded(sum(map(len, pieces)), _taken(pieces))
     encoder = {CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[media_type]
-    return _encoded(encoder, _table(body, result))
+    with no_collection():
+        table = _table(body, result)
+    return _encoded(encoder, table)
 
 
 def _taken(pieces: deque[bytes]) -> Iterator[bytes]:
