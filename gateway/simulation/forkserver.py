@@ -38,6 +38,7 @@ def serve(control: socket.socket) -> NoReturn:
             os._exit(0)  # the gateway let go
         request = json.loads(message)
         keeper, said, handles = 0, {"id": request.pop("id")}, list[int]()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # one that ends at once is there until its pidfd is open
         try:
             if not descriptors:
                 raise OSError(errno.EMFILE, "no descriptor is left")
@@ -54,6 +55,10 @@ def serve(control: socket.socket) -> NoReturn:
             if keeper:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(keeper, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        with contextlib.suppress(ChildProcessError):  # those that ended meanwhile
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         socket.send_fds(control, [json.dumps(said).encode()], handles)
         for descriptor in (*descriptors, *handles):
             os.close(descriptor)
