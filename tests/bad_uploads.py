@@ -5,6 +5,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gateway.simulation import intake, markup
@@ -108,6 +109,10 @@ def attributes(count: int, length: int = 1) -> str:
     return " ".join(f'a{i}="{"x" * length}"' for i in range(count))
 
 
+def many_attributes(encoding: str) -> bytes:
+    return with_file(BUILD, f"<x {attributes(40_000)}/>".encode(encoding))
+
+
 def utf16(text: str) -> bytes:
     return f'<?xml version="1.0" encoding="utf-16"?>{text}'.encode("utf-16")
 
@@ -205,8 +210,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(f'<?xml version="1.0"{" " * markup.PIECE}encoding="utf-7"?>'.encode() + UTF7),
         lambda: with_file(BUILD, "<?xml version='1.0' encoding='cp037'?><x/>".encode("cp037")),
         lambda: with_file(BUILD, f"<x>{'<y/>' * (markup.MAX_ELEMENTS + 1)}</x>".encode("cp037")),
-        *(lambda code=code: with_file(BUILD, f"<x {attributes(40_000)}/>".encode(code))  # type: ignore[misc]
-          for code in ("utf-32", "utf-32-le", "utf-32-be")),
+        *(partial(many_attributes, encoding) for encoding in ("utf-32", "utf-32-le", "utf-32-be")),
         lambda: with_file(BUILD, f"<!--\0--><x {attributes(40_000)}/>".encode()),
     ],
     "description_too_deep": [lambda: described("<ModelVariables>", DEEP)],

@@ -187,7 +187,7 @@ class _Elements(_Nobody):
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
-        self._elements += 1
+        self._elements += 1  # once more, as lxml counts them, whatever _pieces took for one
         if self._elements > MAX_ELEMENTS:
             raise _too_many_elements(self._name)
         self._words.add(tag)
