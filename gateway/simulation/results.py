@@ -193,7 +193,7 @@ def encode(media_type: str, body: Mapping[str, Any], result: Result) -> Encoded:
         return Encoded(sum(map(len, pieces)), _taken(pieces))
     encoder = {CSV: _csv, ARROW: _arrow, PARQUET: _parquet}[media_type]
     with no_collection():
-        table = _table(body, result)
+        table = _table({} if media_type == CSV else body, result)
     return _encoded(encoder, table)
 
 
