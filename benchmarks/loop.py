@@ -196,7 +196,11 @@ def _fetch(gateway: Gateway, url: str, token: str, body: str) -> tuple[tuple[flo
         said.extend(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
     async def watched(_: object) -> tuple[float, float]:
-        return await Ticker().during(lambda: asyncio.to_thread(buy))
+        ticker = Ticker()
+        try:
+            return await ticker.during(lambda: asyncio.to_thread(buy))
+        finally:
+            ticker.task.cancel()  # a hundred of them would be a load
 
     return gateway.call(watched), said
 
