@@ -83,7 +83,8 @@ def _parse(pieces: Iterable[bytes], name: str, target: "_Nobody") -> None:
 def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
     """All of the file, after nothing forbidden was seen in any of it. Counting is much faster than parsing."""
     pieces: list[bytes] = []
-    uncounted: list[bytes] = []
+    unended: list[bytes] = []  # whose ends were not counted yet
+    uncounted: list[bytes] = []  # whose variables were not
     size = elements = attributes = fmi2_variables = fmi3_variables = 0
     before = b""
     while piece := file.read(PIECE):
@@ -91,7 +92,7 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         if size > MAX_DESCRIPTION:
             raise Refused("description_too_large", f"{name} is larger than {MAX_DESCRIPTION >> 20} MiB.")
         plain = (before + piece).replace(b"\0", b"")  # UTF-16 as well
-        if any(word in plain for word in FORBIDDEN):
+        if b"!" in plain and any(word in plain for word in FORBIDDEN):  # a single character is found at once
             raise _document_type(name)
         if not pieces:
             _check_begin(piece, name)
@@ -99,7 +100,11 @@ def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
         new = narrow(piece)
         if b"\0" in new:  # also of UTF-32, in which nothing could be counted
             raise Refused("broken_description", f"{name} is neither UTF-8 nor UTF-16: it has characters that are none.")
-        elements += new.count(b"<") - new.count(b"</")
+        elements += new.count(b"<")
+        unended.append(new)
+        if elements > MAX_ELEMENTS:  # before, it does not matter that their ends are among them
+            elements -= sum(each.count(b"</") for each in unended)
+            unended.clear()
         if elements > MAX_ELEMENTS:
             raise _too_many_elements(name)
         attributes = _count_attributes(new, attributes, name)

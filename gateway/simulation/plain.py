@@ -17,9 +17,14 @@ def _any(words: Iterable[str | None]) -> str:
     return "|".join(sorted(filter(None, words)))
 
 
-def _kind(types: set[str]) -> str:
-    floats, integers, others = (_any(t for t in types if NUMBERS.get(t) is number) for number in (float, int, None))
-    return f"(?P<kind>(?P<float>{floats})|(?P<integer>{integers})|{others})"
+def _by_number(types: set[str]) -> list[str]:
+    """Those that are floating-point numbers, integers, neither."""
+    return [_any(t for t in types if NUMBERS.get(t) is number) for number in (float, int, None)]
+
+
+def _inside(types: str, value: str) -> str:
+    """What stands inside a variable of FMI 2.0."""
+    return rf"""(?:{types}) (?:\s++(?:start="{value}"|{BOUNDS}|{ANY}))*+"""
 
 
 # Each repetition takes what it can for good: where nothing matches, that is known as soon as where something does.
@@ -28,14 +33,17 @@ INTEGER = r"[-+]?+\d{1,20}+"  # Python reads none of more than 4,300 digits
 TEXT = r"""[^"<&]*+"""
 ANY = rf"""(?:description|declaredType|unit|displayUnit|initial|quantity|nominal|derivative|reinit|relativeQuantity
     |unbounded|previous|clocks|intermediateUpdate|canHandleMultipleSetPerTimeInstant)="{TEXT}" """
+BOUNDS = rf"""(?:min|max)="{FLOAT}" """
 WHO = rf"""name="(?!time")(?P<name>[\x20!\#-%'-;=-~]{{1,{MAX_NAME}}}+)"
     | valueReference="(?P<reference>\d{{1,9}}|[1-3]\d{{9}})"  # what is larger, as MAX_REFERENCE is, is not plain
     | causality="(?:{_any(CAUSALITIES)})" | variability="(?:{_any(VARIABILITIES)})" """
-VALUE = rf"""start="(?(float){FLOAT}|(?(integer){INTEGER}|{TEXT}))" | (?:min|max)="{FLOAT}" """
 BOTH = "(?(name)|(?!)) (?(reference)|(?!))"  # are there
+TYPED = "|".join(map(_inside, _by_number(FMI2_TYPES), (FLOAT, INTEGER, TEXT)))  # a group for each would cost a fifth
 FMI2 = rf"""<ScalarVariable (?:\s++(?:{WHO}|{ANY}))*+ \s*+> {BOTH} \s*+
-    <{_kind(FMI2_TYPES)} (?:\s++(?:{VALUE}|{ANY}))*+ \s*+/> \s*+ </ScalarVariable\s*+>"""
-FMI3 = rf"<{_kind(FMI3_TYPES)} (?:\s++(?:{WHO}|{ANY}|{VALUE}))*+ \s*+/> {BOTH}"
+    <(?:{TYPED}) \s*+/> \s*+ </ScalarVariable\s*+>"""
+KIND = "(?P<kind>(?P<float>{})|(?P<integer>{})|{})".format(*_by_number(FMI3_TYPES))
+VALUE = rf"""start="(?(float){FLOAT}|(?(integer){INTEGER}|{TEXT}))" """
+FMI3 = rf"<{KIND} (?:\s++(?:{WHO}|{ANY}|{VALUE}|{BOUNDS}))*+ \s*+/> {BOTH}"
 PLAIN2, PLAIN3 = re.compile(FMI2, re.VERBOSE | re.ASCII), re.compile(FMI3, re.VERBOSE | re.ASCII)
 
 
@@ -68,13 +76,13 @@ def _without_comments(raw: bytes) -> bytes:
 def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, Plain]:
     pattern, opening = (PLAIN2, b"<ScalarVariable") if is_fmi2 else (PLAIN3, b"<")
     left: list[str] = []
-    found: dict[str, list[str]] = {"name": [], "reference": [], "kind": []}
+    found: dict[str, list[str]] = {group: [] for group in ("name", "reference", "kind")}
     while begin < end:
         after = _part_end(text, begin, end, opening)
         part = text[begin:after].decode("latin-1")  # a character each byte: what matters is ASCII in all encodings
         pieces = [part] if len(part) > PART else pattern.split(part)
         left += pieces[:: pattern.groups + 1]
-        for group in found:
+        for group in found.keys() & pattern.groupindex.keys():
             found[group] += pieces[pattern.groupindex[group] :: pattern.groups + 1]
         begin = after
     # Blanks, since "]]" and ">" with nothing between them would be no XML.

@@ -39,7 +39,7 @@ class Refused(Exception):
 
 class Plain(NamedTuple):
     """The variables that plain.py found nothing wrong with; which names and value references they have, it leaves to be
-    compared."""
+    compared. Their types only in FMI 3.0, where variables may share a value reference."""
 
     is_fmi2: bool = False
     names: Sequence[str] = ()
