@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from gateway.simulation import intake, markup
+from gateway.simulation import intake, markup, pieces
+from gateway.simulation.variables import MAX_VARIABLES
 
 GOOD = Path(__file__).parents[1] / "gateway" / "simulation" / "shipped" / "msl" / "BouncingBall.fmu"
 GOOD2 = GOOD.with_name("DCMotor.fmu")
@@ -40,6 +41,12 @@ def member(name: str = "resources/x", kind: int = stat.S_IFREG, compression: int
     info.external_attr = (kind | 0o644) << 16
     info.compress_type = compression
     return info, b"x"
+
+
+def nameless() -> Member:
+    info, content = member()
+    info.filename = ""
+    return info, content
 
 
 def patched(at: str, offset: int, value: bytes, raw: bytes | None = None) -> bytes:
@@ -92,6 +99,14 @@ def described_as(content: bytes) -> bytes:
     return pack(entries() | {intake.DESCRIPTION: content}, compression=zipfile.ZIP_STORED)
 
 
+def hidden() -> bytes:
+    """A bad description that looks as if it were a comment, and a good one in CDATA that looks as if it were none."""
+    good = entries()[intake.DESCRIPTION].decode().partition("?>")[2]
+    bad, _, _ = good.replace(IDENTIFIER, 'modelIdentifier="../../x"').rpartition("</fmiModelDescription>")
+    text = f"<?xml-stylesheet <!-- ?>{bad}<![CDATA[ --> ?>{good.strip()}<!-- ]]></fmiModelDescription>"
+    return described_as(text.encode())
+
+
 def library(change: Callable[[bytes], bytes]) -> bytes:
     return pack({name: change(raw) if name.endswith(".so") else raw for name, raw in entries().items()})
 
@@ -121,12 +136,14 @@ UTF7 = b"+ADwAIQ-DOCTYPE x+AD4-<x/>"
 ENTITY = '<!DOCTYPE x [<!ENTITY a "aaaa">]><fmiModelDescription'
 EXTERNAL = '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><fmiModelDescription'
 ARRAY = '<Float64 name="w" valueReference="90" start="0"><Dimension start="2"/>'
+SAME = '<Float64 name="w" valueReference="{}"><Dimension start="3"/></Float64></ModelVariables>'
 OTHER = ARRAY.replace('"w"', '"x"').replace('"2"', '"3"')
 NO_INTERFACE = ("<CoSimulation", "<Other", "<ModelExchange", "<ScheduledExecution")
 IDENTIFIER = 'modelIdentifier="BouncingBall"'
 TWO = '<Float64 name="w" valueReference="99" start="0"><Dimension start="2"/>'
 DEEP = "<Annotations>" + "<Clock>" * 40 + "</Clock>" * 40 + "</Annotations><ModelVariables>"
 BUILD = "sources/buildDescription.xml"
+ODD_STEPS = ("0", "-1", "inf", "nan", "x", "")
 TEXT = b"a text file of 38 bytes, not a library"
 
 CORPUS: dict[str, list[Callable[[], bytes]]] = {
@@ -154,6 +171,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: with_file("a\\b"),
         lambda: with_file("C:x"),
         lambda: with_file("resources/nul_x").replace(b"nul_x", b"nul\0x"),
+        lambda: pack(entries(), nameless()),
     ],
     "path_too_long": [lambda: with_file("a/" * 121), lambda: with_file("é" * 121)],
     "duplicate_file": [
@@ -179,15 +197,17 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: pack({f"BouncingBall/{name}": raw for name, raw in entries().items()}),
     ],
     "description_too_large": [
-        lambda: described_as(b"<x>" + bytes(range(32, 60)) * (markup.MAX_DESCRIPTION // 28 + 1)),
-        lambda: described_as(b"<x>" + b"<y/>" * markup.MAX_ELEMENTS),
-        lambda: pack(entries() | {BUILD: bytes(markup.MAX_DESCRIPTION + 1)}, compression=zipfile.ZIP_STORED),
-        lambda: with_file(BUILD, utf16("<x>" + "<į/>" * (markup.MAX_ELEMENTS + 1) + "</x>")),  # bytes like "</"
-        lambda: described("<ModelVariables>", f"<ModelVariables {attributes(markup.MAX_ATTRIBUTES + 1)}>"),
+        lambda: described_as(b"<x>" + bytes(range(32, 60)) * (pieces.MAX_DESCRIPTION // 28 + 1)),
+        lambda: described_as(b"<x>" + b"<y/>" * pieces.MAX_ELEMENTS),
+        lambda: pack(entries() | {BUILD: bytes(pieces.MAX_DESCRIPTION + 1)}, compression=zipfile.ZIP_STORED),
+        lambda: with_file(BUILD, utf16("<x>" + "<į/>" * (pieces.MAX_ELEMENTS + 1) + "</x>")),  # bytes like "</"
+        lambda: described("<ModelVariables>", f"<ModelVariables {attributes(pieces.MAX_ATTRIBUTES + 1)}>"),
         lambda: with_file(BUILD, f"<x>{''.join(f'<x{i}/>' for i in range(markup.MAX_WORDS))}</x>".encode()),
         lambda: with_file(BUILD, f"<x {attributes(markup.MAX_WORDS)}/>".encode()),
+        lambda: described_as(f"<x a='{'x' * pieces.MAX_TEXT}'/>".encode()),
+        lambda: described_as(b"<x>" + b"&amp;" * (pieces.MAX_TEXT // 5 + 1) + b"</x>"),
         # Over several pieces, after one that looks like its end.
-        lambda: described("<ModelVariables>", f"<ModelVariables a='>' {attributes(markup.MAX_ATTRIBUTES + 1, 60)}>"),
+        lambda: described("<ModelVariables>", f"<ModelVariables a='>' {attributes(pieces.MAX_ATTRIBUTES + 1, 60)}>"),
     ],
     "document_type": [
         lambda: described("<fmiModelDescription", ENTITY),
@@ -195,7 +215,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(f'<?xml version="1.0" encoding="utf-16"?>{ENTITY}/>'.encode("utf-16")),
         lambda: described_as(f'<?xml version="1.0" encoding="utf-16"?>{ENTITY}/>'.encode("utf-16-be")),
         lambda: with_file(BUILD, f"{ENTITY}/>".encode()),
-        lambda: described_as(b" " * (markup.PIECE - 5) + f"{ENTITY}/>".encode()),  # from one piece into the next
+        lambda: described_as(b" " * (pieces.PIECE - 5) + f"{ENTITY}/>".encode()),  # from one piece into the next
         lambda: described_as(b"<?xml version='1.0'?>" + b"<!--x-->" * 9 + b"<!DOCTYPE\nfmiModelDescription><x/>"),
     ],
     "broken_description": [
@@ -207,16 +227,16 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described_as(b'<?xml version="1.0" encoding="utf-7"?>' + UTF7),
         lambda: with_file(BUILD, b"<open>"),
         lambda: described_as(f'<?xml version="1.0"{" " * 120}encoding="utf-7"?>'.encode() + UTF7),
-        lambda: described_as(f'<?xml version="1.0"{" " * markup.PIECE}encoding="utf-7"?>'.encode() + UTF7),
+        lambda: described_as(f'<?xml version="1.0"{" " * pieces.PIECE}encoding="utf-7"?>'.encode() + UTF7),
         lambda: with_file(BUILD, "<?xml version='1.0' encoding='cp037'?><x/>".encode("cp037")),
-        lambda: with_file(BUILD, f"<x>{'<y/>' * (markup.MAX_ELEMENTS + 1)}</x>".encode("cp037")),
+        lambda: with_file(BUILD, f"<x>{'<y/>' * (pieces.MAX_ELEMENTS + 1)}</x>".encode("cp037")),
         *(partial(many_attributes, encoding) for encoding in ("utf-32", "utf-32-le", "utf-32-be")),
         lambda: with_file(BUILD, f"<!--\0--><x {attributes(40_000)}/>".encode()),
     ],
     "description_too_deep": [lambda: described("<ModelVariables>", DEEP)],
     "unknown_fmi_version": [
         lambda new=f'fmiVersion="{version}"': described('fmiVersion="3.0"', new)  # type: ignore[misc]
-        for version in ("1.0", "3.9", "2", "", "x" * 99)
+        for version in ("1.0", "2.0.1", "2.0-RC1", "3.9", "2", "", "x" * 99)
     ],
     "bad_model_identifier": [
         lambda: described(IDENTIFIER, 'modelIdentifier="../../x"'),
@@ -224,12 +244,13 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described(IDENTIFIER, 'modelIdentifier="1x"'),
         lambda: described(IDENTIFIER, 'modelIdentifier=""'),
         lambda: described(IDENTIFIER, f'modelIdentifier="{"x" * 200}"'),
+        hidden,
         # FMPy believes the last of several.
         lambda: described("<ModelVariables>", '<CoSimulation modelIdentifier="../../x"/><ModelVariables>'),
     ],
     "needs_tool": [lambda: described(IDENTIFIER, f'{IDENTIFIER} needsExecutionTool="true"')],
     "no_interface": [lambda: described(*NO_INTERFACE)],
-    "too_many_variables": [lambda: described("</ModelVariables>", variables(markup.MAX_VARIABLES))],
+    "too_many_variables": [lambda: described("</ModelVariables>", variables(MAX_VARIABLES))],
     "bad_variable_name": [
         lambda: described('name="v"', 'name=""'),
         lambda: described('name="v"', 'name="a&#10;b"'),
@@ -252,6 +273,10 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", '<Float64 name="w" valueReference="-1"/></ModelVariables>'),
         lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{1 << 32}"/></ModelVariables>'),
         lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{"9" * 5_000}"/></ModelVariables>'),
+        lambda: described("</ModelVariables>", f"{TWO.replace('2', '9' * 4_000)}</Float64></ModelVariables>"),
+        # The value reference of another one, whose size it has not; written otherwise, it is the same number.
+        *(lambda raw=raw: described("</ModelVariables>", SAME.format(raw))  # type: ignore[misc]
+          for raw in ("3", "03", "&#x0663;")),
         lambda: described2("<Real", "<Annotations/><Other"),
         lambda: described('start="0.7"', 'start="much"'),
         lambda: described('start="0.7"', 'start="0.7 0.8"'),
@@ -277,6 +302,9 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described('stepSize="0.01"', 'tolerance="0"'),
         lambda: described('stepSize="0.01"', 'tolerance="0.011"'),
         lambda: described('startTime="0.0"', 'startTime="1"', 'stepSize="0.01"', 'stepSize="1e-300"'),
+        lambda: described('stopTime="3.0"', 'stopTime="5e-324"', 'stepSize="0.01"', ""),
+        lambda: described('startTime="0.0"', 'startTime="-1.7e308"', 'stopTime="3.0"', 'stopTime="1.7e308"'),
+        *(partial(described, IDENTIFIER, f'{IDENTIFIER} fixedInternalStepSize="{step}"') for step in ODD_STEPS),
     ],
     "no_binary": [
         lambda: described(IDENTIFIER, 'modelIdentifier="Other"'),

@@ -110,9 +110,14 @@ def _check_states(found: Any) -> None:
 
 
 def _check_arrays(found: Any) -> None:
-    shapes = [v.shape for v in found.modelVariables if v.shape]
-    if any(size < 1 for shape in shapes for size in shape) or sum(map(math.prod, shapes)) > MAX_ELEMENTS:
-        raise ValueError(f"its arrays have more than {MAX_ELEMENTS} elements, or none")
+    elements = 0
+    for shape in (v.shape for v in found.modelVariables if v.shape):
+        count = 1
+        for size in shape:  # math.prod of very many large numbers would take minutes, and let nobody in
+            count *= size
+            if not 0 < count <= MAX_ELEMENTS - elements:
+                raise ValueError(f"its arrays have more than {MAX_ELEMENTS} elements, or none")
+        elements += count
 
 
 def _experiment(found: Any) -> Experiment:
@@ -127,6 +132,8 @@ def _experiment(found: Any) -> Experiment:
     step = (
         float(given.stepSize) if given and given.stepSize is not None else float(fixed or auto_interval(stop - start))
     )
+    if not 0 < step < math.inf:
+        raise ValueError(f"the default experiment from {start:g} to {stop:g} s has no step")
     tolerance = float(given.tolerance) if given and given.tolerance is not None else None
     return Experiment(start, stop, step, tolerance)
 

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.simulation.markup import MAX_DESCRIPTION, check_description, check_markup
+from gateway.simulation.markup import check_description, check_markup
+from gateway.simulation.pieces import MAX_DESCRIPTION
 from gateway.simulation.variables import Refused
 
 __all__ = ["Refused", "binary_folder", "platforms", "unpack"]
@@ -127,6 +128,8 @@ def _check_archive(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _check_paths(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         name = entry.filename
+        if not name:
+            raise Refused("unsafe_path", "A file in it has no name.")
         if name.startswith("/") or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
             raise Refused("unsafe_path", f"The path {name[:80]!r} leads out of the archive.")
         if not _has_one_name(entry):

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 
 from gateway.simulation.variables import CAUSALITIES, FMI2_TYPES, FMI3_TYPES, MAX_NAME, NUMBERS, VARIABILITIES, Plain
 
+DECLARATION = re.compile(rb"<\?xml[ \t\r\n]")  # <?xml-stylesheet is something else
 PART = 32 << 10  # bytes that are searched in one go: 1 ms, or 5 of what is made to be slow
+LOOK = 4 * PART  # if nothing is plain in so much, the rest is not searched
+MOSTLY = 0.9  # of the variables' text: with so much left, all of it is parsed once instead of nearly all of it twice
 
 
 def _any(words: Iterable[str | None]) -> str:
@@ -30,12 +33,12 @@ def _inside(types: str, value: str) -> str:
 # Each repetition takes what it can for good: where nothing matches, that is known as soon as where something does.
 FLOAT = r"[-+]?+\d++(?:\.\d*+)?+(?:[eE][-+]?+\d++)?+"
 INTEGER = r"[-+]?+\d{1,20}+"  # Python reads none of more than 4,300 digits
-TEXT = r"""[^"<&]*+"""
+TEXT = r"""[^"<&]*+(?:&(?:amp|lt|gt|quot|apos|\#\d{1,7}+|\#x[0-9a-fA-F]{1,6}+);[^"<&]*+)*+"""
 ANY = rf"""(?:description|declaredType|unit|displayUnit|initial|quantity|nominal|derivative|reinit|relativeQuantity
     |unbounded|previous|clocks|intermediateUpdate|canHandleMultipleSetPerTimeInstant)="{TEXT}" """
 BOUNDS = rf"""(?:min|max)="{FLOAT}" """
 WHO = rf"""name="(?!time")(?P<name>[\x20!\#-%'-;=-~]{{1,{MAX_NAME}}}+)"
-    | valueReference="(?P<reference>\d{{1,9}}|[1-3]\d{{9}})"  # what is larger, as MAX_REFERENCE is, is not plain
+    | valueReference="(?P<reference>0|[1-9]\d{{0,8}}|[1-3]\d{{9}})"  # what is larger, as MAX_REFERENCE is, is not plain
     | causality="(?:{_any(CAUSALITIES)})" | variability="(?:{_any(VARIABILITIES)})" """
 BOTH = "(?(name)|(?!)) (?(reference)|(?!))"  # are there
 TYPED = "|".join(map(_inside, _by_number(FMI2_TYPES), (FLOAT, INTEGER, TEXT)))  # a group for each would cost a fifth
@@ -49,17 +52,21 @@ PLAIN2, PLAIN3 = re.compile(FMI2, re.VERBOSE | re.ASCII), re.compile(FMI3, re.VE
 
 def sift(raw: bytes) -> tuple[bytes, Plain]:
     """A description without its plain variables and its comments, and what these variables are. As it is, where a tag
-    could be anything else than an element of ModelVariables."""
+    could be anything else than an element of ModelVariables, or hardly any variable is plain."""
+    begins = raw[:8].lstrip(BOM_UTF8)
     text = _without_comments(raw)
     begin = text.find(b"<ModelVariables")
     end = text.rfind(b"</ModelVariables", max(begin, 0))
-    begins = text[:8].lstrip(BOM_UTF8)
     if begin < 0 or end < 0 or b"\0" in text or not begins.startswith(b"<"):  # UTF-16; blanks first
         return raw, Plain()
     left, plain = _sift(text, begin, end, is_fmi2=text.find(b'fmiVersion="2', 0, begin) >= 0)
+    if len(left) > MOSTLY * (end - begin):
+        return raw, Plain()
     rest = b"".join((text[:begin], left, text[end:]))
-    # None of these was in what is plain, which has no "<" but at the begin of its tags.
-    if b"<![" in rest or rest.count(b"<?") > begins.startswith(b"<?xml") or b"<Annotation" in left:
+    # None of these was in what is plain, which has no "<" but at the begin of its tags. Nor in a comment that was none:
+    # what a comment could seem to begin in, is CDATA, or a processing instruction, of which the XML declaration is none.
+    declared = DECLARATION.match(begins) is not None
+    if b"<![" in rest or rest.count(b"<?") > declared or b"<Annotation" in left:
         return raw, Plain()
     if rest.count(b"<ModelVariables") > 1 or rest.count(b"</ModelVariables") > 1:
         return raw, Plain()
@@ -77,7 +84,8 @@ def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, P
     pattern, opening = (PLAIN2, b"<ScalarVariable") if is_fmi2 else (PLAIN3, b"<")
     left: list[str] = []
     found: dict[str, list[str]] = {group: [] for group in ("name", "reference", "kind")}
-    while begin < end:
+    enough = begin + LOOK
+    while begin < end and (found["name"] or begin < enough):
         after = _part_end(text, begin, end, opening)
         part = text[begin:after].decode("latin-1")  # a character each byte: what matters is ASCII in all encodings
         pieces = [part] if len(part) > PART else pattern.split(part)
@@ -85,6 +93,7 @@ def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, P
         for group in found.keys() & pattern.groupindex.keys():
             found[group] += pieces[pattern.groupindex[group] :: pattern.groups + 1]
         begin = after
+    left.append(text[begin:end].decode("latin-1"))
     # Blanks, since "]]" and ">" with nothing between them would be no XML.
     return " ".join(left).encode("latin-1"), Plain(is_fmi2, found["name"], found["reference"], found["kind"])
 

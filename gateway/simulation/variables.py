@@ -12,9 +12,11 @@ from gateway.errors import UPLOAD_REFUSALS
 
 MAX_VARIABLES = 20_000  # and aliases
 MAX_NAME = 1_000  # characters of a variable's name
+FEW = 1_000  # names
 MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
 Dimension = tuple[str | None, str | None]  # its size, or the value reference of the variable that has it
 MAX_DIGITS = len(str(MAX_REFERENCE))
+SIZE_DIGITS = 20  # of a dimension, a UInt64: thousands of larger ones would take minutes to multiply
 CAUSALITIES = {
     *("parameter", "calculatedParameter", "structuralParameter", "input", "output", "local", "independent"),
     None,  # which is local
@@ -48,9 +50,12 @@ class Plain(NamedTuple):
 
 
 def _twice(names: Sequence[str]) -> str | None:
-    """The first that was there before."""
-    if len(set(names)) < len(names):
-        seen = set()
+    """The first that was there before. A few at a time: 15 MB of names in one go let nobody in for 20 ms."""
+    seen: set[str] = set()
+    for start in range(0, len(names), FEW):
+        seen.update(names[start : start + FEW])
+    if len(seen) < len(names):
+        seen.clear()
         for name in names:
             if name in seen:
                 return name
@@ -59,8 +64,8 @@ def _twice(names: Sequence[str]) -> str | None:
 
 
 class Variables:
-    """Told each element of ModelVariables while they are read: a variable, what it has inside, its end; and each of
-    TypeDefinitions; then asked. `plain` are the variables that it is not told."""
+    """Told each element of ModelVariables and TypeDefinitions while they are read; then asked. `plain` are the
+    variables that it is not told."""
 
     def __init__(self, plain: Plain) -> None:
         self.is_fmi2 = False
@@ -73,35 +78,39 @@ class Variables:
         self._definitions: list[Mapping[str, str]] = []  # with bounds, of types
         self._defined = ""
 
-    def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self._attributes.append(attributes)
-        if not self.is_fmi2:
-            self._types.append(tag)
-
-    def child(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self.is_fmi2:
-            if tag in FMI2_TYPES and len(self._types) < len(self._attributes):
+    def tell(self, depth: int, tag: str, attributes: Mapping[str, str]) -> None:
+        """An element of ModelVariables: at depth 3 a variable, at depth 4 what it has inside."""
+        if depth == 3:
+            if self.is_fmi2:
+                self._give_type("", {})  # to the one before, if it had none
+            else:
                 self._types.append(tag)
-                self._numbers.append(attributes)
+            self._attributes.append(attributes)
+        elif self.is_fmi2:
+            if tag in FMI2_TYPES:
+                self._give_type(tag, attributes)
         elif tag == "Dimension":
             place, dimension = len(self._attributes) - 1, (attributes.get("start"), attributes.get("valueReference"))
             self._dimensions[place] = (*self._dimensions.get(place, ()), dimension)
         elif tag == "Alias":
             self._aliases.append(attributes)
 
-    def end(self) -> None:
+    def _give_type(self, kind: str, attributes: Mapping[str, str]) -> None:
         if len(self._types) < len(self._attributes):
-            self._types.append("")
-            self._numbers.append({})
+            self._types.append(kind)
+            self._numbers.append(attributes)
 
-    def define(self, attributes: Mapping[str, str], *, inside: bool = False) -> None:
-        """A type, or what is inside of the last one: in FMI 2.0 its name stands on the one, its bounds on the other."""
-        if not inside:
+    def define(self, depth: int, tag: str, attributes: Mapping[str, str]) -> None:
+        """An element of TypeDefinitions: a type, or what is inside of the last one: in FMI 2.0 its name stands on the
+        one, its bounds on the other."""
+        if depth == 3:
             self._defined = attributes.get("name", "")
         if attributes.keys() & {"min", "max"}:
             self._definitions.append({**attributes, "name": self._defined})
 
     def check(self) -> None:
+        if self.is_fmi2:
+            self._give_type("", {})
         if len(self._plain.names) + len(self._attributes) + len(self._aliases) > MAX_VARIABLES:
             raise Refused("too_many_variables", f"It has more than {MAX_VARIABLES} variables.")
         self._check_names()
@@ -126,8 +135,8 @@ class Variables:
     def _check_names(self) -> None:
         everyone = [*self._attributes, *self._aliases]
         names = [attributes.get("name", "") for attributes in everyone]
-        if not all(names) or max(map(len, names), default=0) > MAX_NAME or not "".join(names).isprintable():
-            name = next(name for name in names if not 0 < len(name) <= MAX_NAME or not name.isprintable())
+        name = next((name for name in names if not 0 < len(name) <= MAX_NAME or not name.isprintable()), None)
+        if name is not None:
             text = f"The variable name {name[:60]!r} is empty, too long or not printable."
             raise Refused("bad_variable_name", text)
         if any(everyone[i].get("causality") != "independent" for i, name in enumerate(names) if name == "time"):
@@ -164,10 +173,13 @@ class Variables:
         """In FMI 3.0 sizes and states are found by value reference."""
         for i, dimensions in self._dimensions.items():
             for size, _ in dimensions:
-                if size is not None and not _is(int, size):
+                if size is not None and (len(size) > SIZE_DIGITS or not _is(int, size)):
                     raise _invalid(self._attributes[i], f"has a dimension of {size[:30]!r}")
-        references = [*self._plain.references, *(attributes["valueReference"] for attributes in self._attributes)]
-        if self.is_fmi2 or len(set(references)) == len(references):
+        if self.is_fmi2:
+            return
+        own = [str(int(attributes["valueReference"])) for attributes in self._attributes]  # "03" is 3
+        references = [*self._plain.references, *own]
+        if len(set(references)) == len(references):
             return
         repeated = {reference for reference, count in Counter(references).items() if count > 1}
         types = [*self._plain.types, *self._types]

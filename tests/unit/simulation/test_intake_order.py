@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from bad_uploads import ENTITY, IDENTIFIER, Files, described, entries, library, pack, variables, with_types
 
-from gateway.simulation import intake, markup
+from gateway.simulation import intake, pieces
 from gateway.simulation.intake import Refused
+from gateway.simulation.variables import MAX_VARIABLES
 
 ARCHIVE = [
     *("too_many_files", "unsafe_path", "path_too_long", "special_file", "duplicate_file", "encrypted_file"),
@@ -18,7 +19,7 @@ ARCHIVE = [
 ]
 VARIABLES, DEFAULT = "</ModelVariables>", 'stopTime="3.0"'
 VERSION = ('fmiVersion="3.0"', 'fmiVersion="1.0"')
-MANY = (VARIABLES, variables(markup.MAX_VARIABLES))
+MANY = (VARIABLES, variables(MAX_VARIABLES))
 BAD_IDENTIFIER = (IDENTIFIER, 'modelIdentifier="a/b"')
 TOOL = (IDENTIFIER, f'{IDENTIFIER} needsExecutionTool="true"')
 NEVER = (DEFAULT, 'stopTime="nan"')
@@ -81,7 +82,7 @@ def big(raw: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     return pack(
-        files | {intake.DESCRIPTION: files[intake.DESCRIPTION] + b" " * markup.MAX_DESCRIPTION},
+        files | {intake.DESCRIPTION: files[intake.DESCRIPTION] + b" " * pieces.MAX_DESCRIPTION},
         compression=zipfile.ZIP_STORED,
     )
 

@@ -7,7 +7,7 @@ import pytest
 from bad_uploads import attributes, utf16
 
 from gateway.domain.solvers import MAX_TOLERANCE
-from gateway.simulation import markup, variables
+from gateway.simulation import markup, pieces, variables
 from gateway.simulation.description import no_collection
 
 GOOD = """<fmiModelDescription fmiVersion="3.0"><CoSimulation modelIdentifier="M"/><DefaultExperiment tolerance="{}"/>
@@ -27,7 +27,7 @@ def check(raw: bytes) -> None:
         ("1e-9", 1, "1", f"<Annotations {attributes(markup.MAX_WORDS - 20)}/>"),
         ("1e-9", 1, "1", f"<Terminals {attributes(1_900, 20)}/>" * 20),
         ("1e-9", 1, "1", f"<Annotations>{'a = b; ' * 100_000}</Annotations>"),
-        ("1e-9", 1, "1", "<Annotations/>" * (markup.MAX_ELEMENTS - 6)),
+        ("1e-9", 1, "1", "<Annotations/>" * (pieces.MAX_ELEMENTS - 6)),
     ],
 )
 def test_what_is_as_large_as_it_may_be_is_taken(tolerance: str, reference: int, start: str, rest: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from late_uploads import LATE_CASES
 
 from gateway.simulation import intake, markup, variables
-from gateway.simulation.plain import PART, sift
+from gateway.simulation.plain import LOOK, PART, sift
 from gateway.simulation.variables import Plain, Refused
 
 FRAME = '{}<fmiModelDescription fmiVersion="{}"><CoSimulation modelIdentifier="M"/>{}</fmiModelDescription>'
@@ -64,7 +64,7 @@ def test_a_variable_as_tools_write_it_is_not_parsed(version: str, variable: str,
 )
 def test_what_could_be_wrong_is_parsed(variable: str) -> None:
     raw = framed(variable)
-    assert sift(raw) == (raw, Plain(False, [], [], []))
+    assert sift(raw) == (raw, Plain())
 
 
 PLAIN = '<Float64 name="a" valueReference="7"/>'
@@ -77,6 +77,8 @@ PLAIN = '<Float64 name="a" valueReference="7"/>'
         framed(f"<![CDATA[<!--]]>{PLAIN}<![CDATA[-->]]>{PLAIN}"),
         framed(f"<?a <!-- ?>{PLAIN}<?a --> ?>{PLAIN}"),
         framed(PLAIN, begin="<?a b?>"),
+        framed(PLAIN, begin="<?xml-a <!-- ?><!-- -->"),
+        framed(f"{PLAIN}<![CDATA[ --> {PLAIN}<!-- ]]>", begin="<!-- -->"),
         framed(f"<Int8><Annotations><Annotation>{PLAIN}</Annotation></Annotations></Int8>"),
         framed(f"</ModelVariables><Other>{PLAIN}</Other><ModelVariables>{PLAIN}"),
         framed(PLAIN, begin=" "),
@@ -94,6 +96,18 @@ def test_no_search_is_longer_than_its_part() -> None:
     rest, plain = sift(framed(many + long + many.replace('"a', '"c') + PLAIN))
     assert len(plain.names) == 2 * (PART // 20) + 1
     assert rest.count(b"<Float64") == 1
+
+
+def test_where_nothing_is_plain_for_long_all_is_parsed() -> None:
+    other = "<Float64 name='a' valueReference='7'/>"
+    assert sift(framed(other * ((LOOK + PART) // len(other) + 1) + PLAIN * 30_000))[1] == Plain()
+    assert len(sift(framed(other * (LOOK // len(other) - 1) + PLAIN * 30_000))[1].names) == 30_000
+
+
+def test_where_hardly_anything_is_plain_all_is_parsed() -> None:
+    other = "<Float64 name='a' valueReference='7'/>"
+    assert sift(framed(PLAIN + 20 * other))[1] == Plain()
+    assert sift(framed(PLAIN + 4 * other))[1].names == ["a"]
 
 
 def test_what_is_plain_in_another_version_has_no_type_in_this_one() -> None:
@@ -149,16 +163,21 @@ VARIABLES = st.sampled_from(
         '<ScalarVariable name="{0}" valueReference="{1}" causality="input"> <Integer start="1"/> </ScalarVariable>',
         '<ScalarVariable name="{0}" valueReference="{1}"><Integer start="x"/></ScalarVariable>',
         '<ScalarVariable name="{0}" valueReference="{1}"><Other/></ScalarVariable>',
-        *("</ModelVariables>", "<ModelVariables>", "<!--", "-->", "<![CDATA[", "]]>", "<?x", "?>", ">", '"'),
+        '<Float64 name="{0}" valueReference="0{1}" description="&lt;&#{1};"/>',
+        *("</ModelVariables>", "<ModelVariables>", "<!--", "-->", "--> ?>", "<![CDATA[", "]]>", "<?x", "?>", ">", '"'),
     ]
 )  # fmt: skip
 
 
 @given(
-    st.lists(st.tuples(VARIABLES, st.integers(0, 30), st.integers(0, 30)), max_size=12), st.sampled_from(["2.0", "3.0"])
+    st.lists(st.tuples(VARIABLES, st.integers(0, 30), st.integers(0, 30)), max_size=12),
+    st.sampled_from(["2.0", "3.0"]),
+    st.sampled_from(
+        ["", "<?xml version='1.0'?>", "<?xml version='1.0' <!-- ?>", "<?xml-a <!-- ?>", "<?a <!-- ?>", "<!--"]
+    ),
 )
 def test_of_whatever_is_there_the_same_is_told_as_if_all_of_it_were_parsed(
-    many: list[tuple[str, int, int]], version: str
+    many: list[tuple[str, int, int]], version: str, begin: str
 ) -> None:
-    raw = framed("".join(one.format(f"n{name}", reference) for one, name, reference in many), version)
+    raw = framed("".join(one.format(f"n{name}", reference) for one, name, reference in many), version, begin)
     assert told(raw).partition(":")[0] == told_of_all(raw).partition(":")[0]
