@@ -39,6 +39,13 @@ LATE = {
         *(f"{TWO.replace('2', 'two')}</Float64>", f"{TWO.replace('0', '1 x')}</Float64>"),
     ],
 }
+NOTES = '<Annotations><Annotation type="x">y</Annotation></Annotations>'
+BEFORE = {  # what may stand there 19,000 times and needs a closer look
+    "entities": '<Float64 name="n{0}" valueReference="{0}" description="a &gt; b" causality="local"/>',
+    "unknown attributes": '<Float64 name="n{0}" valueReference="{0}" more="x"/>',
+    "arrays": '<Float64 name="n{0}" valueReference="{0}" start="0 0"><Dimension start="2"/></Float64>',
+    "annotations": f'<Float64 name="n{{0}}" valueReference="{{0}}">{NOTES}</Float64>',
+}
 LATE2 = {
     "bad_variable_name": [("", "", "Real", "")],
     "duplicate_variable": [("n1000", "", "Real", "")],
@@ -47,7 +54,16 @@ LATE2 = {
         *(("w2", "", "Real", wrong) for wrong in ('start="much"', 'min="low"', 'max="high"')),
     ],
 }
+
+
+def behind(one: str) -> bytes:
+    """A duplicate behind 19,000 that are right and no usual ones."""
+    many = "".join(one.format(i) for i in range(1_000, 1_000 + MANY))
+    return described("</ModelVariables>", f'{many}<Float64 name="h" valueReference="99"/></ModelVariables>')
+
+
 LATE_CASES = [
+    *(("duplicate_variable", partial(behind, one)) for one in BEFORE.values()),
     *((code, partial(after_many, last)) for code, lasts in LATE.items() for last in lasts),
     *((code, partial(after_many2, WRONG2.format(*wrong))) for code, wrongs in LATE2.items() for wrong in wrongs),
     ("duplicate_variable", lambda: described("</ModelVariables>", LAST.format("n&#48;") + variables(MANY))),

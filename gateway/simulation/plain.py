@@ -42,11 +42,17 @@ WHO = rf"""name="(?!time")(?P<name>[\x20!\#-%'-;=-~]{{1,{MAX_NAME}}}+)"
     | causality="(?:{_any(CAUSALITIES)})" | variability="(?:{_any(VARIABILITIES)})" """
 BOTH = "(?(name)|(?!)) (?(reference)|(?!))"  # are there
 TYPED = "|".join(map(_inside, _by_number(FMI2_TYPES), (FLOAT, INTEGER, TEXT)))  # a group for each would cost a fifth
+NOTES = rf"""(?:<Annotations\s*+>\s*+
+    (?:<(?:Tool|Annotation)(?:\s++(?:name|type)="{TEXT}")*+\s*+(?:/>|>{TEXT}</(?:Tool|Annotation)\s*+>)\s*+)*+
+    </Annotations\s*+>\s*+)?+"""
 FMI2 = rf"""<ScalarVariable (?:\s++(?:{WHO}|{ANY}))*+ \s*+> {BOTH} \s*+
-    <(?:{TYPED}) \s*+/> \s*+ </ScalarVariable\s*+>"""
+    <(?:{TYPED}) \s*+/> \s*+ {NOTES} </ScalarVariable\s*+>"""
 KIND = "(?P<kind>(?P<float>{})|(?P<integer>{})|{})".format(*_by_number(FMI3_TYPES))
-VALUE = rf"""start="(?(float){FLOAT}|(?(integer){INTEGER}|{TEXT}))" """
-FMI3 = rf"<{KIND} (?:\s++(?:{WHO}|{ANY}|{VALUE}|{BOUNDS}))*+ \s*+/> {BOTH}"
+VALUE = rf"""start="(?(float){FLOAT}|(?(integer){INTEGER}|{TEXT}))
+    (?P<more>(?:\s++(?(float){FLOAT}|(?(integer){INTEGER}|(?!))))++)?+" """
+SIZES = r"""(?P<sizes>(?:<Dimension\s++start="\d{1,20}+"\s*+/>\s*+)++)?+"""
+FMI3 = rf"""<{KIND} (?:\s++(?:{WHO}|{ANY}|{VALUE}|{BOUNDS}))*+ \s*+ {BOTH}
+    (?:/> (?(more)(?!)) | >\s*+ {NOTES} {SIZES} {NOTES} (?(more)(?(sizes)|(?!))) </(?P=kind)\s*+>)"""
 PLAIN2, PLAIN3 = re.compile(FMI2, re.VERBOSE | re.ASCII), re.compile(FMI3, re.VERBOSE | re.ASCII)
 
 
@@ -63,8 +69,8 @@ def sift(raw: bytes) -> tuple[bytes, Plain]:
     if len(left) > MOSTLY * (end - begin):
         return raw, Plain()
     rest = b"".join((text[:begin], left, text[end:]))
-    # None of these was in what is plain, which has no "<" but at the begin of its tags. Nor in a comment that was none:
-    # what a comment could seem to begin in, is CDATA, or a processing instruction, of which the XML declaration is none.
+    # None of these was in what is plain, which has no "<" but at the begin of its tags. Nor behind a comment that was
+    # none: it seems to begin in CDATA, or in a processing instruction, of which the XML declaration is none.
     declared = DECLARATION.match(begins) is not None
     if b"<![" in rest or rest.count(b"<?") > declared or b"<Annotation" in left:
         return raw, Plain()
@@ -83,7 +89,7 @@ def _without_comments(raw: bytes) -> bytes:
 def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, Plain]:
     pattern, opening = (PLAIN2, b"<ScalarVariable") if is_fmi2 else (PLAIN3, b"<")
     left: list[str] = []
-    found: dict[str, list[str]] = {group: [] for group in ("name", "reference", "kind")}
+    found: dict[str, list[str]] = {group: [] for group in ("name", "reference", "kind", "sizes")}
     enough = begin + LOOK
     while begin < end and (found["name"] or begin < enough):
         after = _part_end(text, begin, end, opening)
@@ -95,7 +101,7 @@ def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, P
         begin = after
     left.append(text[begin:end].decode("latin-1"))
     # Blanks, since "]]" and ">" with nothing between them would be no XML.
-    return " ".join(left).encode("latin-1"), Plain(is_fmi2, found["name"], found["reference"], found["kind"])
+    return " ".join(left).encode("latin-1"), Plain(is_fmi2, *found.values())
 
 
 def _part_end(text: bytes, begin: int, end: int, opening: bytes) -> int:

@@ -4,6 +4,7 @@ Beside the names: what FMPy would take for something else, could not read, or no
 one pass for each check: of 20,000 variables that takes half the time of all checks for one after the other.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ MAX_NAME = 1_000  # characters of a variable's name
 FEW = 1_000  # names
 MAX_REFERENCE = 2**32 - 1  # FMI's value references have 32 bits: a larger one would be another variable's
 Dimension = tuple[str | None, str | None]  # its size, or the value reference of the variable that has it
+SIZE = re.compile(r'"(\d+)"')  # in the text of a plain dimension
 MAX_DIGITS = len(str(MAX_REFERENCE))
 SIZE_DIGITS = 20  # of a dimension, a UInt64: thousands of larger ones would take minutes to multiply
 CAUSALITIES = {
@@ -41,12 +43,14 @@ class Refused(Exception):
 
 class Plain(NamedTuple):
     """The variables that plain.py found nothing wrong with; which names and value references they have, it leaves to be
-    compared. Their types only in FMI 3.0, where variables may share a value reference."""
+    compared. Their types, and the text of their dimensions, only in FMI 3.0, where variables may share a value
+    reference."""
 
     is_fmi2: bool = False
     names: Sequence[str] = ()
     references: Sequence[str] = ()
     types: Sequence[str] = ()
+    sizes: Sequence[str | None] = ()
 
 
 def _twice(names: Sequence[str]) -> str | None:
@@ -185,10 +189,16 @@ class Variables:
         types = [*self._plain.types, *self._types]
         layouts: dict[str, tuple[str, tuple[Dimension, ...]]] = {}
         for i in [i for i, reference in enumerate(references) if reference in repeated]:
-            layout = types[i], self._dimensions.get(i - len(self._plain.types), ())
+            layout = types[i], self._dimensions_of(i)
             if layouts.setdefault(references[i], layout) != layout:
                 names = [*self._plain.names, *(attributes["name"] for attributes in self._attributes)]
                 raise _invalid({"name": names[i]}, "has the value reference of a variable of another type or size")
+
+    def _dimensions_of(self, i: int) -> tuple[Dimension, ...]:
+        """Of the variable there, counted from the first plain one."""
+        if i < len(self._plain.sizes):
+            return tuple((size, None) for size in SIZE.findall(self._plain.sizes[i] or ""))
+        return self._dimensions.get(i - len(self._plain.sizes), ())
 
 
 def _invalid(attributes: Mapping[str, str], text: str, what: str = "variable") -> Refused:

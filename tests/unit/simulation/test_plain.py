@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable
+from unittest.mock import ANY
 
 import pytest
 from bad_uploads import CASES
@@ -15,6 +16,7 @@ from gateway.simulation.plain import LOOK, PART, sift
 from gateway.simulation.variables import Plain, Refused
 
 FRAME = '{}<fmiModelDescription fmiVersion="{}"><CoSimulation modelIdentifier="M"/>{}</fmiModelDescription>'
+NOTES = '<Annotations><Annotation type="x">a &gt; b</Annotation> <Annotation type="y"/></Annotations>'
 OTHERS = 'description="a \'b\' ü" unit="m" initial="exact" declaredType="T"'
 
 
@@ -36,7 +38,32 @@ def framed(inside: str, version: str = "3.0", begin: str = "") -> bytes:
 def test_a_variable_as_tools_write_it_is_not_parsed(version: str, variable: str, types: list[str]) -> None:
     rest, plain = sift(framed(f"<!-- one -->{variable}", version, '<?xml version="1.0"?>'))
     assert b"valueReference" not in rest
-    assert plain == Plain(version == "2.0", ["a[1].b"], ["7"], types)
+    assert plain == Plain(version == "2.0", ["a[1].b"], ["7"], types, [None] * len(types))
+
+
+@pytest.mark.parametrize(
+    ("variable", "sizes"),
+    [
+        (
+            '<Float64 name="a" valueReference="7" start="0 1.5"><Dimension start="2"/></Float64>',
+            '<Dimension start="2"/>',
+        ),
+        ('<Int8 valueReference="7" name="a">\n<Dimension start="2"/> <Dimension start="3"/></Int8>', ANY),
+        (f'<Boolean name="a" valueReference="7" start="true false">{NOTES}<Dimension start="2"/></Boolean>', ANY),
+        (f'<Float64 name="a" valueReference="7" start="1">{NOTES}</Float64>', None),
+    ],
+)
+def test_an_array_as_tools_write_it_is_not_parsed(variable: str, sizes: object) -> None:
+    rest, plain = sift(framed(variable))
+    assert b"valueReference" not in rest
+    assert plain == Plain(False, ["a"], ["7"], [ANY], [sizes])
+
+
+def test_what_tools_noted_at_a_variable_is_not_parsed() -> None:
+    variable = (
+        f'<ScalarVariable name="a" valueReference="7"><Real/>{NOTES.replace("Annotation ", "Tool ")}</ScalarVariable>'
+    )
+    assert sift(framed(variable, "2.0"))[1].names == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +84,14 @@ def test_a_variable_as_tools_write_it_is_not_parsed(version: str, variable: str,
         '<Int8 name="a" valueReference="7" start="1.5"/>',
         '<Float64 name="a" valueReference="7" min="-"/>',
         '<Float64 name="a" valueReference="7" other="x"/>',
-        '<Float64 name="a" valueReference="7"><Dimension start="2"/></Float64>',
+        '<Float64 name="a" valueReference="7" start="0 1"/>',
+        f'<Float64 name="a" valueReference="7" start="0 1">{NOTES}</Float64>',
+        '<Int8 name="a" valueReference="7" start="0 1.5"><Dimension start="2"/></Int8>',
+        '<Float64 name="a" valueReference="7"><Dimension start="two"/></Float64>',
+        '<Float64 name="a" valueReference="7"><Dimension valueReference="2"/></Float64>',
+        '<Float64 name="a" valueReference="7"><Dimension start="2"/></Float32>',
+        '<Float64 name="a" valueReference="7"><Dimension start="2"/><Alias name="b"/></Float64>',
+        '<Float64 name="a" valueReference="7"><Annotations><Annotation><x/></Annotation></Annotations></Float64>',
         '<Float64Type name="a" valueReference="7"/>',
         '<Real name="a" valueReference="7"/>',
     ],
@@ -155,7 +189,12 @@ VARIABLES = st.sampled_from(
         *('<Float64 name="{0}" valueReference="{1}"/>', '<Float32 name="{0}" valueReference="{1}" min="0"/>'),
         *('<Int8 name="{0}" valueReference="{1}" start="3"/>', "<Boolean name='{0}' valueReference='{1}'/>"),
         '<Float64 name="{0}" valueReference="{1}"><Dimension start="2"/></Float64>',
+        '<Float64 name="{0}" valueReference="{1}" start="1 2"><Dimension start="2"/></Float64>',
+        '<Int8 name="{0}" valueReference="{1}" start="1 2"/>',
         '<Float64 name="{0}" valueReference="{1}"><Dimension start="2"/><Alias name="{0}x"/></Float64>',
+        f'<Float64 name="{{0}}" valueReference="{{1}}">{NOTES}</Float64>',
+        f'<Float64 name="{{0}}" valueReference="{{1}}">{NOTES}</Float32>',
+        '<Float64 name="{0}" valueReference="{1}"><Dimension start="3"/><Annotations></Annotations></Float64>',
         '<!-- <Float64 name="{0}" valueReference="{1}"/> -->',
         *('<Int8 name="{0}" valueReference="{1}" start="3.5"/>', '<Float64 name="{0}" valueReference="{1}" min="x"/>'),
         *('<Float64 name="{0}" valueReference="{1}" causality="x"/>', '<Float64 name="{0}" />', "&x;", "<open>"),
