@@ -26,7 +26,9 @@ async def admit_model(services: Services, account_id: str, file: Path, sha256: s
             return known, False
         try:
             with services.runner.reserve(paid=False) as place:
-                report = await services.uploads.examine(file, sha256, services.runner.forkserver, place)
+                report = await services.uploads.examine(
+                    file, sha256, services.runner.forkserver, place, services.limits
+                )
         except Refused as refusal:
             log.info("upload_refused", account=account_id, sha256=sha256, code=refusal.code)
             raise _problem(refusal) from None

@@ -40,7 +40,10 @@ class Library:
 
         async def admit(file: Path) -> Listed | str:
             async with bound:
-                return await _admit(file, workspace, runner)
+                try:
+                    return await _admit(file, workspace, runner)
+                except Exception as error:  # whatever nobody foresaw of one file, the others are for sale
+                    return f"It cannot be read: {error!r}"[:300]
 
         outcomes = dict(zip(files, await asyncio.gather(*map(admit, files.values())), strict=True))
         listed = {o[0].fmu_id: o for o in outcomes.values() if not isinstance(o, str)}

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.domain.models import Model
+from gateway.domain.requests import Limits, SimulateBody, plan_run
 from gateway.domain.runs import RunPlan
-from gateway.errors import RunFailed
+from gateway.errors import InvalidRequest, RunFailed
 from gateway.simulation import description, intake, libraries
 from gateway.simulation.forkservers import Forkserver
 from gateway.simulation.intake import Refused
@@ -44,7 +45,7 @@ REFUSALS = {
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the examination found beside the model itself. `size`: bytes of the file and of what was unpacked.
-    `warnings`: what FMPy's validate_fmu says of the description, though the model ran."""
+    `warnings`: what FMPy's validate_fmu says of the description, though the model ran, and what buyers should know."""
 
     platforms: tuple[str, ...]
     missing_libraries: tuple[str, ...]
@@ -152,12 +153,14 @@ class Uploads:
     def _kept(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"
 
-    async def examine(self, file: Path, sha256: str, forkserver: Forkserver, place: Place) -> Report:
-        """Everything that must be right about a file in incoming/; then it stands in this folder. Refused otherwise."""
+    async def examine(self, file: Path, sha256: str, forkserver: Forkserver, place: Place, limits: Limits) -> Report:
+        """Everything that must be right about a file in incoming/; then it stands in this folder. Refused otherwise.
+        `limits` are those of what is sold."""
         directory = file.with_suffix("")
         model, found = await asyncio.to_thread(_inspect, file, directory, sha256)
-        seconds = await self._try(model, directory, forkserver, place, found)
         warnings = await _validate(forkserver, directory, self._memory_mb << 20)
+        seconds = await self._try(model, directory, forkserver, place, found)
+        warnings += _warn_of_silence(model, limits)
         await asyncio.to_thread(self._take, file, directory, model)
         return replace(found, trial_seconds=seconds, warnings=tuple(warnings))
 
@@ -221,6 +224,15 @@ def _inspect(file: Path, directory: Path, sha256: str) -> tuple[Model, Report]:
 def _first_steps(model: Model) -> RunPlan:
     plan = trial(model)
     return replace(plan, stop_time=min(plan.stop_time, plan.start_time + TRIAL_STEPS * plan.step))
+
+
+def _warn_of_silence(model: Model, limits: Limits) -> list[str]:
+    """A default experiment that is larger than what is sold is no fault of the model, but every buyer would meet it."""
+    try:
+        plan_run(SimulateBody(fmu_id=model.fmu_id), model, limits)
+    except InvalidRequest as refusal:
+        return [f"A request that names nothing but the model is refused: {refusal.detail}"]
+    return []
 
 
 async def _validate(forkserver: Forkserver, directory: Path, memory: int) -> list[str]:

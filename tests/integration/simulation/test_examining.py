@@ -13,6 +13,7 @@ from bad_uploads import described as ball
 from simulation_bench import FILES, ROOT
 from uploading import described, fmu
 
+from gateway.domain.requests import Limits
 from gateway.simulation import forkservers, intake, uploads, validator
 from gateway.simulation.intake import Refused
 from gateway.simulation.runner import Runner
@@ -21,6 +22,7 @@ from gateway.simulation.uploads import Uploads
 SCRIPT = """
 import asyncio, json, pathlib, shutil, sys
 sys.path.insert(0, {root!r})
+from gateway.domain.requests import Limits
 from gateway.simulation.intake import Refused
 from gateway.simulation.runner import Runner
 from gateway.simulation.uploads import Uploads
@@ -36,7 +38,7 @@ async def main():
         shutil.copy(path, file)
         try:
             with runner.reserve(paid=False) as place:
-                await uploads.examine(file, path.stem.ljust(64, "0"), runner.forkserver, place)
+                await uploads.examine(file, path.stem.ljust(64, "0"), runner.forkserver, place, Limits())
             said[path.stem] = "taken"
         except Refused as refusal:
             said[path.stem] = refusal.code
@@ -85,9 +87,21 @@ async def test_a_library_that_does_not_load_holds_up_other_uploads_for_less_time
     try:
         with runner.reserve(paid=False) as place, pytest.raises(Refused, match="Loading"):
             async with asyncio.timeout(forkservers.START_SECONDS / 2):
-                await examined.examine(file, "0" * 64, runner.forkserver, place)
+                await examined.examine(file, "0" * 64, runner.forkserver, place, Limits())
     finally:
         await runner.close()
+
+
+async def test_a_default_experiment_that_is_not_sold_is_told(tmp_path: Path) -> None:
+    runner, examined = Runner(parallel=1, queued=8, timeout_seconds=60, memory_mb=256), Uploads(tmp_path / "u", 256)
+    examined.open()
+    (file := examined.incoming("long")).write_bytes(ball('stopTime="3.0"', 'stopTime="1e9"'))
+    try:
+        with runner.reserve(paid=False) as place:
+            report = await examined.examine(file, "0" * 64, runner.forkserver, place, Limits())
+    finally:
+        await runner.close()
+    assert any("100000000001 rows" in warning for warning in report.warnings)
 
 
 @pytest.mark.parametrize(("count", "told"), [(5, True), (600, False)])

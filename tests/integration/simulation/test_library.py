@@ -8,7 +8,7 @@ import pytest
 from simulation_bench import FILES, SHIPPED, crashing
 
 from gateway.errors import RunFailed
-from gateway.simulation import library
+from gateway.simulation import intake, library
 from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
 
@@ -39,6 +39,20 @@ async def test_only_what_ran_is_listed_and_the_rest_says_why(shop, tmp_path, run
     assert "signal 11" in found.refused["a/Crashes.fmu"]
     assert "zip" in found.refused["a/Text.fmu"]
     assert "letters" in found.refused["a/Van der Pol.fmu"]
+
+
+async def test_one_file_that_nobody_foresaw_keeps_no_other_from_being_listed(shop, tmp_path, runner, monkeypatch):
+    unpack = intake.unpack
+
+    def breaking(file, directory):
+        if file.name == "Text.fmu":
+            raise ZeroDivisionError
+        unpack(file, directory)
+
+    monkeypatch.setattr(intake, "unpack", breaking)
+    found = await Library.open(shop, tmp_path / "work", runner)
+    assert list(found.models) == ["a:VanDerPol"]
+    assert "ZeroDivisionError" in found.refused["a/Text.fmu"]
 
 
 async def test_a_listed_model_is_found_by_every_name_it_has(shop, tmp_path, runner):
