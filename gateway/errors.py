@@ -171,7 +171,7 @@ UPLOAD_REFUSALS: dict[str, tuple[str, str]] = {
     "duplicate_variable": ("Two variables have the same name.", "Rename one of them."),
     "bad_experiment": (
         "The default experiment makes no sense.",
-        "Give finite times with startTime before stopTime, and a stepSize and tolerance above 0.",
+        "Give finite times with startTime before stopTime, and step sizes and a tolerance above 0.",
     ),
     "no_binary": (
         "The FMU has no binary for this server's platform.",
