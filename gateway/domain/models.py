@@ -95,7 +95,7 @@ class Model:
 
 
 def did_you_mean(word: str, names: Iterable[Any]) -> str | None:
-    """The nearest of `names` to `word`, or None: nothing is near, or there are too many, or too long ones, to search."""
+    """The nearest of `names` to `word`, or None: nothing is near, or there are too many or too long ones to search."""
     from rapidfuzz import fuzz, process  # takes 7 ms to load, which the processes of runs need not spend
 
     pool = [str(name) for name in islice(names, DID_YOU_MEAN_NAMES + 1)]

@@ -16,7 +16,7 @@ from gateway.domain.values import all_in_unit, scalar
 from gateway.errors import InvalidRequest
 
 KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
-INLINE_VALUES = 2_000  # of input signals; checking them takes 2 ms
+INLINE_VALUES = 2_000  # of input signals and arrays; checking them takes 2 ms
 MAX_COLUMNS = 20_000  # as many as an FMU may have variables; an array may have millions of elements, each with its name
 NAME = Annotated[str, Field(max_length=1000)]
 
@@ -165,14 +165,19 @@ def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
 def takes_long(body: SimulateBody, model: Model) -> bool:
     """Whether plan_run belongs in a thread: it has very many values to check, or converts units and so loads pint."""
     signals = body.input_signals or ()
-    if any(signal.unit is not None for signal in signals) or sum(len(s.u) for s in signals) > INLINE_VALUES:
+    values = sum(len(signal.u) for signal in signals)
+    if values > INLINE_VALUES or any(signal.unit is not None for signal in signals):
         return True
     for name, value in (body.start_values or {}).items():
         variable = model.variables.get(name)
-        if variable is not None and variable.unit and variable.type.startswith("Float"):
-            items = value if isinstance(value, list) else [value]
-            if any(isinstance(item, str | dict) for item in items):
-                return True
+        if variable is None:  # refused by plan_run
+            continue
+        items = value if isinstance(value, list) else [value]
+        values += len(items) * (1 + len(variable.items))  # those of an enumeration are looked through each time
+        if values > INLINE_VALUES:
+            return True
+        if variable.unit and variable.type.startswith("Float") and any(isinstance(item, str | dict) for item in items):
+            return True
     return False
 
 

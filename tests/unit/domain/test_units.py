@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.models import Experiment, Model, Variable
-from gateway.domain.requests import Limits, SimulateBody, parse, plan_run, takes_long
+from gateway.domain.requests import INLINE_VALUES, Limits, SimulateBody, parse, plan_run, takes_long
 from gateway.domain.runs import RunPlan
 from gateway.domain.units import NoConversion, convert, convert_all, pint_spelling, quantity
+from gateway.domain.values import QUANTITY_LENGTH
 from gateway.errors import InvalidRequest
 
 
@@ -169,6 +171,22 @@ def test_only_requests_that_use_units_go_the_slow_way() -> None:
     assert takes_long(body(w="3000 rpm"), MODEL)
     assert takes_long(body(lengths=[1, "2 km"]), MODEL)
     assert not takes_long(body(w=3000, label="3000 rpm", lengths=[1, 2], unknown="1 m", n="3 m", plain="3 m"), MODEL)
+
+
+def test_start_values_of_very_many_elements_belong_in_a_thread() -> None:
+    phases = parameter("phases", None, "Enumeration", dimensions=(100,), items={f"phase_{i}": i for i in range(100)})
+    model = replace(MODEL, variables={**BY_NAME, "phases": phases})
+    assert takes_long(body(lengths=[1.5] * (INLINE_VALUES + 1)), model)
+    assert takes_long(body(lengths=[1.5] * INLINE_VALUES, plain=[1] * 500), model)
+    assert takes_long(body(phases=[1] * 100), model)  # of which each is looked for among a hundred
+    assert not takes_long(body(lengths=[1.5] * INLINE_VALUES), model)
+    assert not takes_long(body(phases=[1] * 10, unknown=[1] * 99_000), model)
+
+
+def test_a_text_that_is_too_long_for_a_number_with_a_unit_is_not_searched_for_one() -> None:
+    assert plan(w="1" + ".0" + "0" * 100 + " rpm").start_values["w"] == pytest.approx(math.pi / 30)
+    assert refusal(w="0" * QUANTITY_LENGTH + "1 rpm").detail == "w takes a value of type Float64."
+    assert refusal(w="1" * 1_000_000).detail == "w takes a value of type Float64."
 
 
 def test_the_unit_library_is_not_loaded_before_a_request_uses_it() -> None:
