@@ -4,11 +4,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError
 
 from gateway.domain import solvers, times
+from gateway.domain.bodies import Body, check_parts, first_fault, no_name_twice
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
 from gateway.domain.units import UNIT_LENGTH
@@ -19,16 +20,7 @@ KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max"
 INLINE_VALUES = 2_000  # of input signals and arrays; checking them takes 2 ms
 MAX_COLUMNS = 20_000  # as many as an FMU may have variables; an array may have millions of elements, each with its name
 NAME = Annotated[str, Field(max_length=1000)]
-
-
-class Body(BaseModel):
-    """A request body: unknown fields and wrong types are refused, never guessed at."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    def name_count(self) -> int:
-        """How many names the JSON has, if none is there twice."""
-        return len(self.__pydantic_fields_set__)
+NUMBERS = Annotated[list[FiniteFloat], Field(min_length=1, fail_fast=True)]
 
 
 B = TypeVar("B", bound=Body)
@@ -36,22 +28,24 @@ B = TypeVar("B", bound=Body)
 
 class SignalBody(Body):
     name: NAME
-    t: Annotated[list[FiniteFloat], Field(min_length=1)]
-    u: Annotated[list[FiniteFloat], Field(min_length=1)]
+    t: NUMBERS
+    u: NUMBERS
     unit: Annotated[str, Field(max_length=UNIT_LENGTH)] | None = None  # of u; None is the input's own
 
 
 class SimulateBody(Body):
     """POST /simulate. Only `fmu_id` is required; the model's default experiment fills in the rest."""
 
+    lists_of: ClassVar[dict[str, type[Body]]] = {"input_signals": SignalBody}
+
     fmu_id: Annotated[str, Field(max_length=200)]
     start_time: FiniteFloat | None = None
     stop_time: FiniteFloat | None = None
     step: FiniteFloat | None = None
-    start_values: Annotated[dict[NAME, Any], Field(max_length=1000)] | None = None
-    input_signals: Annotated[list[SignalBody], Field(max_length=100)] | None = None
-    outputs: Annotated[list[NAME], Field(max_length=1000)] | None = None
-    kpis: Annotated[list[NAME], Field(max_length=100)] | None = None
+    start_values: Annotated[dict[NAME, Any], Field(max_length=1000, fail_fast=True)] | None = None
+    input_signals: Annotated[list[SignalBody], Field(max_length=100, fail_fast=True)] | None = None
+    outputs: Annotated[list[NAME], Field(max_length=1000, fail_fast=True)] | None = None
+    kpis: Annotated[list[NAME], Field(max_length=100, fail_fast=True)] | None = None
     fmi_type: Annotated[str, Field(max_length=32)] | None = None
     solver: Annotated[str, Field(max_length=32)] | None = None
     tolerance: FiniteFloat | None = None
@@ -97,35 +91,14 @@ class Limits:
 
 def parse(body: type[B], raw: bytes) -> B:
     """`raw` JSON as `body`. InvalidRequest names the first fault."""
+    check_parts(raw, body)
     try:
         found = body.model_validate_json(raw or b"{}")
     except ValidationError as error:
-        raise _first_fault(error, body) from None
+        raise first_fault(error, raw, body) from None
     if raw.count(b'":') + raw.count(b'" :') != found.name_count():  # or a text has these characters in it
-        json.loads(raw or b"{}", object_pairs_hook=_no_name_twice)
+        json.loads(raw or b"{}", object_pairs_hook=no_name_twice)
     return found
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> None:
-    """The last one would count, and nobody could say whether that was meant. RFC 8259, section 4."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InvalidRequest(f"{twice[:200]!r} is there twice.", field=twice[:200])
-
-
-def _first_fault(error: ValidationError, body: type[Body]) -> InvalidRequest:
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "body"
-    if fault["type"] == "extra_forbidden":
-        known = SignalBody.model_fields if field.startswith("input_signals.") else body.model_fields
-        near = did_you_mean(str(fault["loc"][-1]), known)
-        return InvalidRequest(f"There is no field called {field}.", field=field, did_you_mean=near)
-    if fault["type"] == "json_invalid":
-        return InvalidRequest(f"The body is not JSON: {fault['msg'].removeprefix('Invalid JSON: ')}.", field="body")
-    if fault["type"] == "missing":
-        return InvalidRequest(f"{field} is required.", field=field)
-    return InvalidRequest(f"{field}: {fault['msg']}.", field=field)
 
 
 def plan_run(body: SimulateBody, model: Model, limits: Limits) -> RunPlan:
@@ -218,14 +191,16 @@ def _variable(name: str, field: str, model: Model, names: Iterable[str]) -> Vari
 
 def _outputs(names: list[str], model: Model) -> tuple[str, ...]:
     recordable = (v.name for v in model.variables.values() if v.recordable)  # looked at only where something is wrong
+    seen: set[str] = set()
     for i, name in enumerate(names):
         field = f"outputs.{i}"
         if name == "time":
             raise InvalidRequest("time is always the first column; leave it out.", field=field)
         if not _variable(name, field, model, recordable).recordable:
             raise InvalidRequest(f"{name} is a {model.variables[name].type}; it cannot be a column.", field=field)
-        if name in names[:i]:
+        if name in seen:
             raise InvalidRequest(f"{name} is named twice.", field=field)
+        seen.add(name)
     return tuple(names)
 
 

@@ -35,6 +35,7 @@ from gateway.web.requests import (
 
 YES, NO = ("1", "true", ""), ("0", "false")
 REMEMBERED = 200  # requests that passed, up to 2 MB; 1,000 would cost those that are new 2 µs each: cold memory
+INLINE_BYTES = 64 * 1024  # of a body; in a thread what reads a larger one lets others in between its steps
 REMEMBERED_BYTES = 500  # of a body that is remembered; a usual one has 80
 
 
@@ -110,7 +111,7 @@ async def _check(scope: Scope, raw: bytes, sender: Sender) -> Asked:
     """
     state = scope["app"].state
     services: Services = state.services
-    body = parse(SimulateBody, raw)
+    body = parse(SimulateBody, raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(parse, SimulateBody, raw)
     listed = services.library.get(body.fmu_id)
     if listed is None:
         REQUEST_ID.set(scope["request_id"])  # finding it may withdraw a model, which is logged
