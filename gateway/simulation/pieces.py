@@ -39,7 +39,7 @@ def look_through(file: IO[bytes], name: str) -> list[bytes]:
         if size > MAX_DESCRIPTION:
             raise Refused("description_too_large", f"{name} is larger than {MAX_DESCRIPTION >> 20} MiB.")
         plain = (before + piece).replace(b"\0", b"")  # UTF-16 as well
-        if b"!" in plain and any(word in plain for word in FORBIDDEN):  # a single character is found at once
+        if b"!" in plain and any(word in plain for word in FORBIDDEN):  # a single character is found sooner
             raise document_type(name)
         if not pieces:
             _check_begin(piece, name)
