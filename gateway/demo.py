@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ import httpx
 from gateway.client.plot import plot
 from gateway.client.screen import bold, plain, put, put_fields, width
 from gateway.client.values import Malformed, RunResult
+from gateway.simulation import passage
 
 PRICES = Path(__file__).parent / "demo_prices.toml"
 PAID = {"fmu_id": "msl:BouncingBall", "stop_time": 3.0, "step": 0.01, "kpis": ["h:max", "h:rms"]}
@@ -45,7 +45,7 @@ def demo(port: int, stub_port: int, *, once: bool) -> int:
     try:
         _check_ports(port, stub_port)
         with (
-            tempfile.TemporaryDirectory(prefix="fmu-gateway-demo-") as folder,
+            passage.temporary_folder("fmu-gateway-demo-") as folder,
             _servers(port, stub_port, Path(folder)) as both,
         ):
             _wait_until_ready(both, port, stub_port)
@@ -194,6 +194,9 @@ def _servers(port: int, stub_port: int, folder: Path) -> Iterator[dict[str, subp
         "stripe": ["stripe_stub", "--port", str(stub_port), "--webhook-url", webhook, "--webhook-secret", secret],
         "gateway": ["gateway", "serve", "--host", "127.0.0.1", "--port", str(port)],
     }
+    (folder / "results").mkdir(0o700)
+    for name in ("demo.sqlite3", "gateway.log", "stripe.log"):  # others may pass the folder, for the models in it
+        (folder / name).touch(0o600)
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -206,6 +209,7 @@ def _servers(port: int, stub_port: int, folder: Path) -> Iterator[dict[str, subp
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    umask=0o022,  # of what it makes there
                     start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
                     preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
                 )
@@ -247,8 +251,13 @@ def _wait_until_ready(both: Mapping[str, subprocess.Popen[bytes]], port: int, st
                     answer = http.get(url)
                     if answer.status_code == 200:
                         break
+                    _require("/ready" not in url or _has_models(answer), "no model runs here")  # nor will one later
                 _require(time.monotonic() < end, f"{url} did not become ready within {START_WITHIN:.0f} s")
                 time.sleep(0.05)
+
+
+def _has_models(ready: httpx.Response) -> bool:
+    return ready.status_code != 503 or bool(ready.json()["models"])
 
 
 def _serve_on(both: Mapping[str, subprocess.Popen[bytes]], port: int, stub_port: int) -> None:

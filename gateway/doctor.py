@@ -4,7 +4,6 @@ import asyncio
 import re
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from gateway.domain.money import CURRENCIES
 from gateway.domain.pricing import Prices
 from gateway.serving import existing, fault_sentences, place_faults
 from gateway.settings import Settings
+from gateway.simulation import passage
 from gateway.simulation.library import Library
 from gateway.simulation.runner import Runner
 from gateway.store import connection, store
@@ -256,8 +256,16 @@ async def _models(settings: Settings, prices: Prices | None) -> AsyncIterator[Fi
         missing = "; ".join(runner.missing)
         fault = "run the gateway where a process may confine itself, see docs." if runner.level == "none" else None
         yield Finding("sandbox", f"{runner.level}{f' ({missing})' if missing else ''}{':' if fault else ''}", fault)
-        with tempfile.TemporaryDirectory(prefix="fmu-gateway-doctor-") as workspace:
-            library = await Library.open(settings.models_dir, Path(workspace), runner)
+        data = settings.database_path.absolute().parent
+        places = [data / "models", data / "uploads"]  # where serve unpacks them
+        if not settings.database_fault() and (fault := passage.fault(places, runner.missing)):
+            yield Finding("database", f"no model can run from {data}:", f"{fault}.")
+        with passage.temporary_folder("fmu-gateway-doctor-") as folder:
+            workspace = Path(folder)
+            if fault := passage.fault([workspace], runner.missing):
+                yield Finding("models", "not tried:", f"set TMPDIR to another folder than {workspace.parent}: {fault}.")
+                return
+            library = await Library.open(settings.models_dir, workspace, runner)
     finally:
         await runner.close()
     names = list(library.models)

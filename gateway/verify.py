@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from gateway.domain.runs import RunPlan
 from gateway.errors import GatewayError, RunFailed
 from gateway.serving import read_settings
 from gateway.settings import Settings
-from gateway.simulation import description, intake
+from gateway.simulation import description, intake, passage
+from gateway.simulation.forkservers import NoProcess
 from gateway.simulation.results import Result, ResultFiles, Stored
 from gateway.simulation.runner import Runner
 
@@ -56,7 +56,7 @@ async def _verify(settings: Settings, run_id: str) -> int:
     if stored is None:
         raise Cannot(NOT_FOUND, f"No complete result of {plain(run_id)} is kept at {settings.results_path}.")
     provenance = stored.header["provenance"]
-    with tempfile.TemporaryDirectory(prefix="fmu-gateway-verify-") as folder:
+    with passage.temporary_folder("fmu-gateway-verify-") as folder:
         model = _model(settings, provenance["fmu_sha256"], Path(folder, "model"))
         plan = _plan(provenance["request"], model)
         again, now = await _run(settings, plan, Path(folder, "model"))
@@ -114,13 +114,22 @@ async def _run(settings: Settings, plan: RunPlan, directory: Path) -> tuple[Resu
         max_values=NO_LIMIT.values,
     )
     try:
+        await runner.start()
+        _check_runs_here(directory, runner)
         with runner.reserve(paid=True) as place:
             outcome = await runner.run(plan, directory, place)
         return outcome.result, dict(outcome.provenance)
     except RunFailed as failure:
         raise Cannot(FAILED, f"It does not run any more: {failure.code}: {failure.detail}") from None
+    except NoProcess as error:
+        raise Cannot(FAILED, f"It cannot be run now: {error}.") from None
     finally:
         await runner.close()
+
+
+def _check_runs_here(directory: Path, runner: Runner) -> None:
+    if fault := passage.fault([directory.parent], runner.missing):
+        raise Cannot(FAILED, f"Set TMPDIR to another folder than {directory.parents[1]}: {fault}.")
 
 
 def _differences(stored: Stored, again: Result) -> list[str]:

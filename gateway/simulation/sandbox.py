@@ -108,11 +108,24 @@ def drop_privileges(uid: int, *, may_read: bool) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
         keep = 1 << CAP_DAC_READ_SEARCH if may_read else 0
-    header = struct.pack("<Ii", CAPABILITY_VERSION_3, 0)
+    keep &= _permitted()  # a container's root may lack it
+    _call("capset", _capabilities_of_this_thread(), struct.pack("<6I", keep, keep, 0, 0, 0, 0))
+
+
+def may_read_everything() -> bool:
+    """Whether there is a CAP_DAC_READ_SEARCH to keep."""
+    return bool(_permitted() & 1 << CAP_DAC_READ_SEARCH)
+
+
+def _permitted() -> int:
     now = ctypes.create_string_buffer(24)  # effective, permitted, inheritable, of 32 capabilities and of the next 32
-    _call("capget", header, now)
-    keep &= struct.unpack("<6I", now.raw)[1]  # a container's root may lack it
-    _call("capset", header, struct.pack("<6I", keep, keep, 0, 0, 0, 0))
+    _call("capget", _capabilities_of_this_thread(), now)
+    permitted: int = struct.unpack("<6I", now.raw)[1]
+    return permitted
+
+
+def _capabilities_of_this_thread() -> bytes:
+    return struct.pack("<Ii", CAPABILITY_VERSION_3, 0)
 
 
 def filter_system_calls(program: bytes | None) -> None:

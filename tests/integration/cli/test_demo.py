@@ -66,6 +66,8 @@ def test_it_serves_until_it_is_stopped_and_leaves_no_process(tmp_path, number, c
         shown += line
         if line.startswith("Ctrl-C"):
             break
+    data = [file for file in tmp_path.glob("fmu-gateway-demo-*/*") if file.is_file()]
+    assert [file.name for file in data if file.stat().st_mode & 0o077] == []  # others may pass the folder
     assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200
     assert httpx.get(f"http://127.0.0.1:{stub_port}/", trust_env=False).status_code == 200
     pasted = re.search(r"curl -s \S+/simulate -H .*?(?=\nHTTP)", shown, re.DOTALL).group()
