@@ -115,7 +115,7 @@ async def _run(settings: Settings, plan: RunPlan, directory: Path) -> tuple[Resu
     )
     try:
         await runner.start()
-        _check_runs_here(directory, runner)
+        _check_runs_here(plan.model, directory, runner)
         with runner.reserve(paid=True) as place:
             outcome = await runner.run(plan, directory, place)
         return outcome.result, dict(outcome.provenance)
@@ -127,7 +127,11 @@ async def _run(settings: Settings, plan: RunPlan, directory: Path) -> tuple[Resu
         await runner.close()
 
 
-def _check_runs_here(directory: Path, runner: Runner) -> None:
+def _check_runs_here(model: Model, directory: Path, runner: Runner) -> None:
+    """An upload is a stranger's, as in flows/for_sale.py; the models of MODELS_DIR are the operator's own."""
+    if runner.level == "none" and model.fmu_id == model.sha256:
+        missing = "; ".join(runner.missing)[:500]
+        raise Cannot(FAILED, f"This machine cannot confine a stranger's model: {missing}. `doctor` says more.")
     if fault := passage.fault([directory.parent], runner.missing):
         raise Cannot(FAILED, f"Set TMPDIR to another folder than {directory.parents[1]}: {fault}.")
 

@@ -3,13 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import BALL, FREE, Gateway
+from lacking import lacking
+from uploading import bring, fmu
 
 from gateway.simulation.results import Result, ResultFiles, Stored
 
@@ -21,14 +22,14 @@ TYPES = {
 DRIVEN = {"fmu_id": "test:Driven", "input_signals": [{"name": "u", "t": [0, 0.5, 1], "u": [0, 3, 1]}]}
 
 
-def verify(gateway: Gateway, run: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def verify(gateway: Gateway, run: str, *, missing: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "FMU_GATEWAY_DB_PATH": str(gateway.settings.database_path),
         "MODELS_DIR": str(gateway.settings.models_dir),
         **settings,
     }
-    command = [sys.executable, "-m", "gateway", "verify", run]
+    command = [*lacking(missing), "-m", "gateway", "verify", run]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -97,3 +98,17 @@ def test_what_is_not_here_any_more_is_said(gateway: Gateway, tmp_path: Path) -> 
     assert done.returncode == 8
     assert "simulation_timeout" in done.stderr
     assert json.loads(gateway.simulate(FREE).content)["status"] == "succeeded"
+
+
+def test_a_strangers_model_is_not_run_where_it_cannot_be_confined(gateway: Gateway, tmp_path: Path) -> None:
+    buyer, raw = gateway.account(), fmu(tag="to be verified")
+    request = {"fmu_id": bring(buyer, raw)["fmu_id"]}
+    run_id = buyer.simulate(request, buyer.buy(request).token).json()["run_id"]
+    assert verify(gateway, run_id).returncode == 0
+    done = verify(gateway, run_id, missing="landlock")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr.startswith("This machine cannot confine a stranger's model: landlock: ")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Motor.fmu").write_bytes(raw)  # then it is the operator's own, as in serve
+    done = verify(gateway, run_id, missing="landlock", MODELS_DIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
