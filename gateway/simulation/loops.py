@@ -3,7 +3,9 @@
 For zygotes and their runs only. Nothing is judged here: stepper.py says what an end means.
 """
 
+import contextlib
 import ctypes
+import os
 import platform
 from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
@@ -83,17 +85,31 @@ class _Loop(ctypes.Structure):
                 ("early", ctypes.c_bool)]  # fmt: skip
 
 
-def _library() -> Any:
-    """None where there is no build for this machine. Loaded on import: after its confinement a zygote cannot."""
+BUILD = Path(__file__).parent / "native" / f"stepper-{platform.machine()}.so"
+library: Any = None  # what load() gave; None until then, and where there is no build for this machine
+
+
+def find() -> int | None:
+    """A descriptor of the build, None if there is none. To be had before a zygote is confined: then its user may not be
+    able to pass the folders above."""
+    with contextlib.suppress(OSError):
+        return os.open(BUILD, os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def load(build: int | None) -> Any:
+    """What find() found, as `library`. For a zygote that is confined and has no model yet: its runs inherit it, and no
+    process outside holds native code that steps models."""
+    if build is None:
+        return None
     try:
-        library = ctypes.CDLL(str(Path(__file__).parent / "native" / f"stepper-{platform.machine()}.so"))
+        found = ctypes.CDLL(f"/proc/self/fd/{build}")
     except OSError:
         return None
-    library.run.argtypes, library.run.restype = (ctypes.POINTER(_Loop),), ctypes.c_int
-    return library
-
-
-library = _library()
+    finally:
+        os.close(build)
+    found.run.argtypes, found.run.restype = (ctypes.POINTER(_Loop),), ctypes.c_int
+    return found
 
 
 def go(loop: Loop) -> End:

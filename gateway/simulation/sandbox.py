@@ -12,7 +12,7 @@ import signal
 import stat
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.simulation import seccomp
 
@@ -170,8 +170,9 @@ def only_descriptor(keep: int) -> None:
     os.closerange(keep + 1, 2**31 - 1)  # one close_range call
 
 
-def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool) -> list[str]:
-    """Everything that lasts for the zygote and all its runs; returns what could not be had, as sentences."""
+def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool, also: Sequence[str] = ()) -> list[str]:
+    """Everything that lasts for the zygote and all its runs; returns what could not be had, as sentences. `also` names
+    files that can be read beside those in `directory`."""
     missing = []
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
     if threads > 1:
@@ -183,7 +184,7 @@ def confine_zygote(directory: str, uid: int, *, own_user_namespace: bool) -> lis
     )  # it counts per user: the operator's own as well
     no_new_privileges()
     layers: dict[str, Callable[[], None]] = {
-        "landlock": lambda: landlock([*readable_libraries(), directory]),
+        "landlock": lambda: landlock([*readable_libraries(), directory, *also]),
         "privileges": lambda: drop_privileges(uid, may_read=not any(m.startswith("landlock") for m in missing)),
         "seccomp": lambda: filter_system_calls(seccomp.program(zygote=True)),
     }

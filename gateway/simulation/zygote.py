@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from fmpy import fmi2, fmi3, read_model_description
 
-from gateway.simulation import frame, keeper, passage, progress, sandbox, seccomp, title
+from gateway.simulation import frame, keeper, loops, passage, progress, sandbox, seccomp, title
 from gateway.simulation.intake import binary_folder
 from gateway.simulation.stepper import FMI2, FMI3, Stepper
 
@@ -200,13 +200,15 @@ def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> N
 
         from gateway.simulation import exchange  # noqa: F401
 
+    build = loops.find() if kind == "co_simulation" else None
     above = passage.closed(os.path.dirname(directory))
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.limit(**{"as": _address_space(statm) + 2 * memory})  # the library, and on top of it a run
-    missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone)
+    missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone, also=[str(loops.BUILD)])
     control.send(json.dumps({"missing": missing}).encode())  # of what is said later any word may be the library's
     try:
         passage.check(directory, above, missing)
+        loops.library = loops.load(build)
         model = Loaded(directory, kind)
     except Exception as error:
         control.send(json.dumps({"failed": str(error)[:MODEL_TEXT]}).encode())
