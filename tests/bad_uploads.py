@@ -1,4 +1,6 @@
-"""Bad uploads: archives, descriptions and binaries of every kind that is refused without running them."""
+"""Bad uploads: archives, descriptions and binaries of every kind that is refused without running them. Longer than other
+files: the table reads better whole.
+"""
 
 import io
 import stat

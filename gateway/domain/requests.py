@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, FiniteFloat, ValidationError
 
-from gateway.domain import solvers, times
+from gateway.domain import solvers, times, units
 from gateway.domain.bodies import Body, check_parts, first_fault, no_name_twice
 from gateway.domain.models import Model, Variable, did_you_mean
 from gateway.domain.runs import InputSignal, Kpi, RunPlan, StartValue
 from gateway.domain.units import UNIT_LENGTH
-from gateway.domain.values import all_in_unit, scalar
+from gateway.domain.values import all_in_unit, numbers, scalar
 from gateway.errors import InvalidRequest
 
 KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
@@ -145,11 +145,14 @@ def takes_long(body: SimulateBody, model: Model) -> bool:
         variable = model.variables.get(name)
         if variable is None:  # refused by plan_run
             continue
-        items = value if isinstance(value, list) else [value]
+        with_unit = units.is_quantity(value)
+        items = value["value"] if with_unit else value
+        items = items if isinstance(items, list) else [items]
         values += len(items) * (1 + len(variable.items))  # those of an enumeration are looked through each time
         if values > INLINE_VALUES:
             return True
-        if variable.unit and variable.type.startswith("Float") and any(isinstance(item, str | dict) for item in items):
+        with_unit = with_unit or any(isinstance(item, str | dict) for item in items)
+        if variable.unit and variable.type.startswith("Float") and with_unit:
             return True
     return False
 
@@ -265,6 +268,8 @@ def _start_value(name: str, value: Any, model: Model) -> StartValue:
     if not variable.dimensions:
         return scalar(value, variable, field)
     size = math.prod(variable.dimensions)
+    if units.is_quantity(value) and isinstance(value["value"], list):
+        value = all_in_unit(numbers(value["value"], variable, field), value["unit"], variable, field)
     if not isinstance(value, list) or len(value) != size:
         shape = " by ".join(map(str, variable.dimensions))
         raise InvalidRequest(f"{name} is an array ({shape}): give a flat list of {size} values.", field=field)

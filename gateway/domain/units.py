@@ -34,12 +34,17 @@ def quantity(value: Any) -> tuple[float, str] | None:
     if isinstance(value, str):
         found = QUANTITY.match(value[:1000])
         return (float(found[1]), found[2]) if found else None
-    if not isinstance(value, dict) or value.keys() != {"value", "unit"}:
+    if not is_quantity(value):
         return None
     number, unit = value["value"], value["unit"]
-    if isinstance(number, bool) or not isinstance(number, int | float) or not isinstance(unit, str):
+    if isinstance(number, bool) or not isinstance(number, int | float):
         return None
     return (float(number), unit.strip()) if abs(number) <= 2**64 or isinstance(number, float) else None
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether it is {"value": …, "unit": "rpm"}, whatever its value is."""
+    return isinstance(value, dict) and value.keys() == {"value", "unit"} and isinstance(value["unit"], str)
 
 
 def convert(value: float, unit: str, into: str) -> float:

@@ -1,6 +1,7 @@
 """Values: what a request gives for a variable, checked against its type, its limits and its unit."""
 
 import math
+import sys
 from typing import Any
 
 from gateway.domain import units
@@ -46,6 +47,14 @@ def all_in_unit(values: list[float], unit: str, variable: Variable, field: str) 
         return units.convert_all(values, unit.strip(), into=variable.unit)
     except units.NoConversion as error:
         raise InvalidRequest(f"{variable.name} is in {variable.unit}; {error}.", field=field) from None
+
+
+def numbers(values: list[Any], variable: Variable, field: str) -> list[float]:
+    """`values` that come with one unit for all of them. InvalidRequest if one is no number."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            raise InvalidRequest(f"{variable.name}: {str(value)[:40]!r} is no number that has a unit.", field=field)
+    return list(map(float, values))
 
 
 def _typed(value: Any, variable: Variable, field: str) -> float | int | bool | str:

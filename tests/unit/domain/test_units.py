@@ -155,6 +155,13 @@ def test_limits_are_checked_after_conversion() -> None:
         ({"w": {"value": 3000, "unit": "rpm", "x": 1}}, "w takes a value of type Float64."),
         ({"w": {"value": 10**400, "unit": "rpm"}}, "w takes a value of type Float64."),
         ({"n": "3 m"}, "n takes a value of type Int32."),
+        ({"lengths": {"value": [1, "2"], "unit": "km"}}, "lengths: '2' is no number that has a unit."),
+        ({"lengths": {"value": [1, True], "unit": "km"}}, "lengths: 'True' is no number that has a unit."),
+        ({"lengths": {"value": [1, 10**400], "unit": "km"}}, f"lengths: '1{'0' * 39}' is no number that has a unit."),
+        ({"lengths": {"value": [1, 2], "unit": "s"}}, "lengths is in m; s cannot be converted into that."),
+        ({"lengths": {"value": [1], "unit": "km"}}, "lengths is an array (2): give a flat list of 2 values."),
+        ({"lengths": {"value": 1, "unit": "km"}}, "lengths is an array (2): give a flat list of 2 values."),
+        ({"w": {"value": [1], "unit": "rpm"}}, "w takes a value of type Float64."),
     ],
 )
 def test_a_refusal_names_the_field_and_the_expected_unit(start_values: dict[str, Any], detail: str) -> None:
@@ -167,9 +174,14 @@ def test_what_needs_no_conversion_stays_as_it_was() -> None:
     assert made.start_values == {"label": "3000 rpm", "odd": 3.0, "e": 0.5, "lengths": (1000.0, 2.0)}
 
 
+def test_one_unit_may_stand_for_all_elements_of_an_array() -> None:
+    assert plan(lengths={"value": [1, 2.5], "unit": "km"}).start_values == {"lengths": (1000.0, 2500.0)}
+
+
 def test_only_requests_that_use_units_go_the_slow_way() -> None:
     assert takes_long(body(w="3000 rpm"), MODEL)
     assert takes_long(body(lengths=[1, "2 km"]), MODEL)
+    assert takes_long(body(lengths={"value": [1, 2], "unit": "km"}), MODEL)
     assert not takes_long(body(w=3000, label="3000 rpm", lengths=[1, 2], unknown="1 m", n="3 m", plain="3 m"), MODEL)
 
 
@@ -177,6 +189,7 @@ def test_start_values_of_very_many_elements_belong_in_a_thread() -> None:
     phases = parameter("phases", None, "Enumeration", dimensions=(100,), items={f"phase_{i}": i for i in range(100)})
     model = replace(MODEL, variables={**BY_NAME, "phases": phases})
     assert takes_long(body(lengths=[1.5] * (INLINE_VALUES + 1)), model)
+    assert takes_long(body(plain={"value": [1.5] * (INLINE_VALUES + 1), "unit": "m"}), model)
     assert takes_long(body(lengths=[1.5] * INLINE_VALUES, plain=[1] * 500), model)
     assert takes_long(body(phases=[1] * 100), model)  # of which each is looked for among a hundred
     assert not takes_long(body(lengths=[1.5] * INLINE_VALUES), model)
