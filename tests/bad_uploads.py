@@ -1,5 +1,6 @@
-"""Bad uploads: archives, descriptions and binaries of every kind that is refused without running them. Longer than other
-files: the table reads better whole.
+"""Bad uploads: archives, descriptions and binaries of every kind that is refused without running them.
+
+Longer than other files: the table reads better whole.
 """
 
 import io
