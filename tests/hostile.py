@@ -258,8 +258,9 @@ class Corpus:
         self.missing = self.runner.missing
 
     def _files(self) -> set[str]:
-        """What the faults want to write, and everything in the folder but other faults' FMUs."""
+        """What the faults want to write, everything in the folder but other faults' FMUs, and temporary files."""
         wanted = {str(path) for path in (Path("/tmp/hostile"), Path("/dev/shm/hostile")) if path.exists()}
+        wanted |= set(map(str, Path(tempfile.gettempdir()).iterdir()))
         for model in ("ball", "none"):
             wanted |= {f"{file} {file.lstat().st_mode:o}" for file in (self.models / model).rglob("*")}
         return wanted | {str(file) for file in self.folder.glob("*")}

@@ -70,12 +70,17 @@ def ordinary_python(place: Path) -> str:
     return str(place / "venv" / "bin" / "python")
 
 
+@pytest.fixture
+def users(ordinary_python: str) -> list[tuple[str, dict[str, object]]]:
+    """All that a gateway can run as here: the interpreter and how to start it. An ordinary user first."""
+    if os.getuid() != 0:
+        return [(ordinary_python, {})]
+    return [(ordinary_python, {"user": NOBODY, "group": NOBODY, "extra_groups": []}), (sys.executable, {})]
+
+
 @pytest.fixture(params=["root", "ordinary user"])
-def user(request: pytest.FixtureRequest, place: Path) -> tuple[str, dict[str, object]]:
-    """The interpreter and how to start it."""
-    if request.param == "root":
-        if os.getuid() != 0:
-            pytest.skip("needs root")
-        return sys.executable, {}
-    python = request.getfixturevalue("ordinary_python")
-    return python, {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+def user(request: pytest.FixtureRequest, users: list[tuple[str, dict[str, object]]]) -> tuple[str, dict[str, object]]:
+    """One of them."""
+    if request.param == "root" and len(users) < 2:
+        pytest.skip("needs root")
+    return users[request.param == "root"]

@@ -1,12 +1,14 @@
 """Hostile models: every fault ends as it must, and after it everything is as before, whoever the gateway runs as."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hostile
@@ -17,13 +19,21 @@ from gateway.errors import ModelCrashed, SimulationTimeout
 from gateway.simulation import run_process, watch, zygotes
 
 
-@pytest.fixture
-def everybodys():
-    """A folder that an ordinary user may write to."""
+@contextlib.contextmanager
+def folder_of_everybody():
+    """A folder that an ordinary user may write to, with one for temporary files in it."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
+    (folder / "temporary").mkdir()
+    (folder / "temporary").chmod(0o777)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def everybodys():
+    with folder_of_everybody() as folder:
+        yield folder
 
 
 def test_every_fault_has_its_expected_end_and_there_are_enough():
@@ -34,7 +44,7 @@ def test_every_fault_has_its_expected_end_and_there_are_enough():
 def surveyed(folder, python=sys.executable, how=None, *options):
     """What was wrong. In a process of its own: the descriptors of ours are not only the runner's."""
     (folder / "hostile.so").write_bytes(hostile.library())
-    environment = {**os.environ, "HOSTILE_LIBRARY": str(folder / "hostile.so")}
+    environment = {**os.environ, "HOSTILE_LIBRARY": str(folder / "hostile.so"), "TMPDIR": str(folder / "temporary")}
     command = [python, str(ROOT / "tests" / "hostile.py"), str(folder), *options]
     limits = {"capture_output": True, "text": True, "timeout": 300, "env": environment}
     done = subprocess.run(command, check=False, **limits, **(how or {}))
@@ -48,8 +58,17 @@ def test_eight_at_a_time_each_ends_as_it_must_and_leaves_nothing(user, everybody
     assert surveyed(everybodys, python, how, *(["--without", without] if without else [])) == {}
 
 
-def test_after_each_one_alone_everything_is_as_before(everybodys):
-    assert surveyed(everybodys, sys.executable, None, "--together", "1") == {}
+@pytest.mark.parametrize("without", ["", "namespaces"])
+def test_after_each_one_alone_everything_is_as_before(users, without):
+    """Both users side by side: most of the time hanging models are waited for."""
+    options = [*(["--without", without] if without else []), "--together", "1"]
+
+    def alone(user):
+        with folder_of_everybody() as folder:
+            return surveyed(folder, *user, *options)
+
+    with ThreadPoolExecutor() as side_by_side:
+        assert list(side_by_side.map(alone, users)) == [{}] * len(users)
 
 
 @pytest.mark.parametrize("without", ["", "namespaces"])
