@@ -196,7 +196,7 @@ def _servers(port: int, stub_port: int, folder: Path) -> Iterator[dict[str, subp
     }
     (folder / "results").mkdir(0o700)
     for name in ("demo.sqlite3", "gateway.log", "stripe.log"):  # others may pass the folder, for the models in it
-        (folder / name).touch(0o600)
+        folder.joinpath(name).touch(0o600)
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:

@@ -14,10 +14,6 @@ from gateway.simulation import sandbox
 PASSED = 0o711  # not listed by others, as little as a model needs
 
 
-class Closed(Exception):
-    """A model cannot be read, and is not to blame; the text says who is, and the way out."""
-
-
 def temporary_folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
     """To unpack models in. For root it is one that others may pass: tempfile's own are for their owner alone."""
     folder = tempfile.TemporaryDirectory(prefix=prefix)
@@ -55,14 +51,16 @@ def fault(places: Iterable[Path], missing: Sequence[str]) -> str | None:
     return f"the user of a run may not pass there: {way_out(folders, missing)}" if folders else None
 
 
-def check(directory: str, folders: Sequence[Path], missing: Sequence[str]) -> None:
-    """In a zygote, confined: Closed if it cannot read its model's directory. `folders` is what was closed above it."""
+def unreadable(directory: str, folders: Sequence[Path], missing: Sequence[str]) -> str | None:
+    """In a zygote, confined: why it cannot read its model's directory and the way out, or None if it can. `folders` is
+    what was closed above it."""
     try:
         os.scandir(directory).close()
     except PermissionError:
         unpacked = f"remove {directory}, it is unpacked again"  # by another user once, for himself
         way = way_out(folders, missing) if folders else unpacked
-        raise Closed(f"no fault of its own, the user of a run may not read its folder: {way}.") from None
+        return f"the user of a run may not read its folder: {way}"
+    return None
 
 
 def _lacks(layer: str, missing: Sequence[str]) -> bool:

@@ -193,7 +193,7 @@ def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> N
     control = socket.socket(fileno=descriptor)
     if directory == "-":  # only to see what confinement this machine gives
         missing += sandbox.confine_zygote("/usr/lib", uid, own_user_namespace=alone)
-        control.send(json.dumps({"missing": missing}).encode())
+        control.send(json.dumps({"missing": missing, "closed": None}).encode())
         os._exit(0)
     if kind == "model_exchange":  # while its files can still be found
         import fmpy.sundials  # noqa: F401
@@ -205,9 +205,12 @@ def main(descriptor: int, directory: str, kind: str, uid: int, memory: int) -> N
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     sandbox.limit(**{"as": _address_space(statm) + 2 * memory})  # the library, and on top of it a run
     missing += sandbox.confine_zygote(directory, uid, own_user_namespace=alone, also=[str(loops.BUILD)])
-    control.send(json.dumps({"missing": missing}).encode())  # of what is said later any word may be the library's
+    closed = passage.unreadable(directory, above, missing)
+    # Of what is said later any word may be the library's.
+    control.send(json.dumps({"missing": missing, "closed": closed}).encode())
+    if closed:
+        os._exit(0)
     try:
-        passage.check(directory, above, missing)
         loops.library = loops.load(build)
         model = Loaded(directory, kind)
     except Exception as error:

@@ -55,7 +55,10 @@ class Zygote:
         zygote = cls(keeper, control)
         try:
             async with asyncio.timeout(seconds):
-                zygote.missing = tuple(_said(await zygote._hear(), "missing"))
+                ours = await zygote._hear()
+                zygote.missing = tuple(_said(ours, "missing"))
+                if closed := _said(ours, "closed"):
+                    raise NoProcess(closed)
                 failed = None if directory == "-" else _said(await zygote._hear(), "failed")
             if failed is not None:
                 raise ZygoteDied(str(failed))
@@ -232,8 +235,8 @@ def _discard(opened: asyncio.Task[RunProcess]) -> None:
 
 
 def _said(raw: bytes, what: str) -> Any:
-    """What a zygote says before it serves: {"missing": [...]} while it is still only ours, then, its library loaded,
-    {"failed": null} or why not. ZygoteDied if it says something else, or nothing."""
+    """What a zygote says before it serves: {"missing": [...], "closed": null} while it is still only ours, then, its
+    library loaded, {"failed": null}; or why not. ZygoteDied if it says something else, or nothing."""
     try:
         return json.loads(raw)[what]
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -123,7 +123,7 @@ def test_serve_logs_which_folder_keeps_its_models_away(place: Path, missing: str
         serving.communicate(timeout=60)
     (reason,) = (line["reason"] for line in lines if line["event"] == "model_refused")
     assert lines[-1]["models"] == 0
-    assert "no fault of its own, the user of a run may not read its folder" in reason
+    assert "tried: the user of a run may not read its folder" in reason
     assert reason.endswith(f": chmod o+x {shut}{WAYS_OUT[missing]}")
 
 
