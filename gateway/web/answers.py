@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +17,9 @@ from gateway.flows.services import Services
 from gateway.payments.challenge import iso
 from gateway.simulation.results import JSON, Encoded, Stored, encode
 from gateway.store.records import Run
+from gateway.web.receive import PATIENCE_SECONDS, SLOWEST
+
+log = structlog.get_logger()
 
 INLINE_VALUES = 4000  # encoding more takes over a millisecond, which belongs in a thread
 
@@ -31,7 +35,8 @@ class JsonResponse(Response):
 
 class ResultResponse(Response):
     """A body in pieces. Each is sent when the one before it was taken away, and in between others have a turn: of a
-    long one the system takes as much at once as the other side can read meanwhile."""
+    long one the system takes as much at once as the other side can read meanwhile. Who reads slower than SLOWEST is
+    left in the middle: until then all of it is in memory."""
 
     def __init__(self, encoded: Encoded, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(media_type=media_type, headers={**headers, "content-length": str(encoded.length)})
@@ -39,10 +44,16 @@ class ResultResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        left = self._encoded.length
+        left, begun = self._encoded.length, asyncio.get_running_loop().time()
         for piece in self._encoded.pieces:
             left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            sent = self._encoded.length - left
+            try:
+                async with asyncio.timeout_at(begun + PATIENCE_SECONDS + sent / SLOWEST):
+                    await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            except TimeoutError:
+                log.info("reader_too_slow", left=left)
+                return  # at which the server closes the connection
             if left:
                 await asyncio.sleep(0)
 

@@ -3,15 +3,18 @@
 import io
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from harness import FREE, Gateway, until
+from harness import FREE, PATIENCE, Gateway, until
 from pyarrow import csv, ipc, parquet
 
 from gateway.simulation.results import PIECE
+from gateway.web import answers
 
 LONG = {**FREE, "step": 1e-5}
 READ = {
@@ -58,15 +61,31 @@ def test_it_is_the_same_in_every_form(gateway: Gateway, run: tuple[str, dict[str
     until(lambda: not in_memory(), "the results to be let go")
 
 
-def test_who_goes_away_in_the_middle_leaves_nothing(
-    gateway: Gateway, run: tuple[str, dict[str, str], pa.Table]
-) -> None:
+@contextmanager
+def reading(gateway: Gateway, run: tuple[str, dict[str, str], pa.Table]) -> Iterator[None]:
+    """A connection on which the long result has begun to come, and waits to be read."""
     path, headers, _ = run
     address = (gateway.http.base_url.host, gateway.http.base_url.port)
-    with socket.create_connection(address) as reader:
+    with socket.create_connection(address, timeout=PATIENCE) as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lines = (f"GET {path}/result.csv HTTP/1.1", "host: x", f"authorization: {headers['authorization']}", "", "")
         reader.sendall("\r\n".join(lines).encode())
         assert reader.recv(12) == b"HTTP/1.1 200"
+        yield
+
+
+def test_who_goes_away_in_the_middle_leaves_nothing(
+    gateway: Gateway, run: tuple[str, dict[str, str], pa.Table]
+) -> None:
+    with reading(gateway, run):
         assert in_memory()  # it waits for us
     until(lambda: not in_memory(), "the result to be let go")
+
+
+def test_who_does_not_read_is_not_waited_for(
+    gateway: Gateway, run: tuple[str, dict[str, str], pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(answers, "SLOWEST", 1 << 40)
+    with reading(gateway, run):
+        until(lambda: not in_memory(), "the result to be let go")
