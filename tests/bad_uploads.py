@@ -140,6 +140,7 @@ ENTITY = '<!DOCTYPE x [<!ENTITY a "aaaa">]><fmiModelDescription'
 EXTERNAL = '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><fmiModelDescription'
 ARRAY = '<Float64 name="w" valueReference="90" start="0"><Dimension start="2"/>'
 SAME = '<Float64 name="w" valueReference="{}"><Dimension start="3"/></Float64></ModelVariables>'
+H = '<Float64 name="h" valueReference="99"/>'
 OTHER = ARRAY.replace('"w"', '"x"').replace('"2"', '"3"')
 NO_INTERFACE = ("<CoSimulation", "<Other", "<ModelExchange", "<ScheduledExecution")
 IDENTIFIER = 'modelIdentifier="BouncingBall"'
@@ -266,6 +267,8 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", f'{ARRAY}<Alias name="h"/></Float64></ModelVariables>'),
         lambda: described('name="v"', "hint='name=\"w\"' name = 'h'"),
         lambda: described2('name="tau"', 'name="w"'),
+        # Between two comments, of which a search could take the first one for two.
+        lambda: described("</ModelVariables>", f"<!--<!-->{H}<!-- --></ModelVariables>"),
     ],
     "invalid_fmu": [
         lambda: described('causality="output"', 'causality="result"'),

@@ -12,6 +12,7 @@ from typing import Any
 
 # Number, then a unit that is set off by a space or begins with a letter.
 QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\s+(?=\S)|(?=[^\W\d]|[°%]))(.*\S)\s*\Z")
+QUANTITY_LENGTH = 200  # characters of both; to find that a thousand digits are none takes 30 ms
 UNIT_LENGTH = 64  # characters; longer is no unit, and parsing must end soon
 # Modelica's grammar, which FMI recommends: N.m, m/s2, W/(m2.K), 1/min, s-1; beside it * and ^ or **.
 TOKEN = re.compile(
@@ -32,7 +33,7 @@ class NoConversion(ValueError):
 def quantity(value: Any) -> tuple[float, str] | None:
     """(3000.0, "rpm") of {"value": 3000, "unit": "rpm"} or "3000 rpm"; None of anything else."""
     if isinstance(value, str):
-        found = QUANTITY.match(value[:1000])
+        found = QUANTITY.match(value) if len(value) <= QUANTITY_LENGTH else None
         return (float(found[1]), found[2]) if found else None
     if not is_quantity(value):
         return None
@@ -89,9 +90,9 @@ def _unit(text: str) -> Any:
 def pint_spelling(text: str) -> str:
     """FMI's N.m, m/s2, W/(m2.K), 1/min as pint reads it: N*m, m/s**2, W/(m**2*K), 1/min. ValueError if it is no unit
     by Modelica's grammar, so that no arithmetic of a stranger's reaches pint."""
-    text = text.strip().translate(SIGNS)
-    if not 0 < len(text) <= UNIT_LENGTH:
+    if not 0 < len(text.strip()) <= UNIT_LENGTH:
         raise ValueError("no unit, or too long")
+    text = text.strip().translate(SIGNS)
     said, at = [], 0
     while at < len(text):
         token = TOKEN.match(text, at)

@@ -15,9 +15,9 @@ PASSED = 0o711  # not listed by others, as little as a model needs
 
 
 def temporary_folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
-    """To unpack models in. For root it is one that others may pass: tempfile's own are for their owner alone."""
+    """To unpack models in. It is for its owner alone, but where a run's user would have to pass it."""
     folder = tempfile.TemporaryDirectory(prefix=prefix)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not (sandbox.may_read_everything() and sandbox.has_landlock()):
         os.chmod(folder.name, PASSED)
     return folder
 

@@ -73,7 +73,7 @@ def readable_libraries() -> list[str]:
 
 def landlock(readable: list[str]) -> None:
     """From here on this process opens nothing but files below `readable`, for reading."""
-    version = _call("syscall", SYS_LANDLOCK, None, 0, 1)
+    version = _landlock_version()
     rights = (1 << 13) - 1
     for since, bit in ((2, 13), (3, 14), (5, 15)):  # refer, truncate, ioctl on devices
         rights |= (version >= since) << bit
@@ -89,6 +89,17 @@ def landlock(readable: list[str]) -> None:
             os.close(place)
     _call("syscall", SYS_LANDLOCK + 2, ruleset, 0)
     os.close(ruleset)
+
+
+def has_landlock() -> bool:
+    try:
+        return bool(_landlock_version())
+    except OSError:
+        return False
+
+
+def _landlock_version() -> int:
+    return _call("syscall", SYS_LANDLOCK, None, 0, 1)
 
 
 def no_new_privileges() -> None:

@@ -158,6 +158,7 @@ class Uploads:
         `limits` are those of what is sold."""
         directory = file.with_suffix("")
         model, found = await asyncio.to_thread(_inspect, file, directory, sha256)
+        await place.turn()
         warnings = await _validate(forkserver, directory, self._memory_mb << 20)
         seconds = await self._try(model, directory, forkserver, place, found)
         warnings += _warn_of_silence(model, limits)
@@ -174,7 +175,6 @@ class Uploads:
             timeout_seconds=TRIAL_SECONDS,
             forkserver=forkserver,
         )
-        await place.turn()
         try:
             outcome = await runner.run(_first_steps(model), directory, place)
         except RunFailed as failure:

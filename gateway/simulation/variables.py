@@ -78,7 +78,7 @@ class Variables:
         self._types: list[str] = []
         self._numbers: list[Mapping[str, str]] = []  # the attributes of the elements that have type and start
         self._aliases: list[Mapping[str, str]] = []  # FMPy makes variables of them
-        self._dimensions: dict[int, tuple[Dimension, ...]] = {}  # of the arrays
+        self._dimensions: dict[int, list[Dimension]] = {}  # of the arrays
         self._definitions: list[Mapping[str, str]] = []  # with bounds, of types
         self._defined = ""
 
@@ -94,8 +94,8 @@ class Variables:
             if tag in FMI2_TYPES:
                 self._give_type(tag, attributes)
         elif tag == "Dimension":
-            place, dimension = len(self._attributes) - 1, (attributes.get("start"), attributes.get("valueReference"))
-            self._dimensions[place] = (*self._dimensions.get(place, ()), dimension)
+            dimensions = self._dimensions.setdefault(len(self._attributes) - 1, [])
+            dimensions.append((attributes.get("start"), attributes.get("valueReference")))
         elif tag == "Alias":
             self._aliases.append(attributes)
 
@@ -198,7 +198,7 @@ class Variables:
         """Of the variable there, counted from the first plain one."""
         if i < len(self._plain.sizes):
             return tuple((size, None) for size in SIZE.findall(self._plain.sizes[i] or ""))
-        return self._dimensions.get(i - len(self._plain.sizes), ())
+        return tuple(self._dimensions.get(i - len(self._plain.sizes), ()))
 
 
 def _invalid(attributes: Mapping[str, str], text: str, what: str = "variable") -> Refused:

@@ -66,7 +66,7 @@ def test_a_list_or_an_object_is_read_to_its_first_fault(raw: str, field: str) ->
         (asked(start_values='{"a": ' + many("[]", 340_000) + "}"), "start_values", None),
         (asked(outputs=many("{}", 340_000)), "outputs", None),
         (many("{}", 340_000), "body", None), ("[" * 1_000_000, "body", None), (":" * 1_000_000, "body", None),
-        ('{"é' + "é" * 16_375 + "[" * 20_000, "body", None),
+        ('{"é' + "é" * 17_000 + '": ' + "[" * 20_000, "body", None),
     ],
 )  # fmt: skip
 def test_of_more_parts_than_a_request_can_use_only_the_beginning_is_read(
@@ -109,6 +109,17 @@ def test_the_largest_request_that_makes_sense_has_fewer_parts() -> None:
     raw = json.dumps(body | {"kpis": [f"{output}:max" for output in outputs[:100]]}).encode()
     assert len(raw) > MAX_PARTS
     assert len(parse(SimulateBody, raw).start_values or {}) == 1000
+
+
+def test_brackets_and_colons_in_texts_are_no_parts() -> None:
+    names = [f"pipe[{i}].medium[1].X[1]" for i in range(1000)]
+    values = {name: {"value": 1.5, "unit": "m"} for name in names}
+    body = {"fmu_id": "x", "start_values": values, "outputs": names, "kpis": [f"{name}:max" for name in names[:100]]}
+    assert parse(SimulateBody, json.dumps(body).encode()).outputs == names
+    said = {"s": ":[{" * 10_000, "t": '\\":[' * 10_000, "u": "\\\\"}
+    assert parse(SimulateBody, json.dumps({"fmu_id": "x", "start_values": said}).encode()).start_values == said
+    with pytest.raises(InvalidRequest, match="at most"):
+        parse(SimulateBody, json.dumps({"fmu_id": "x", "start_values": {"s": [[]] * MAX_PARTS}}).encode())
 
 
 def test_forty_thousand_points_of_a_signal_are_read() -> None:
