@@ -203,7 +203,8 @@ VARIABLES = st.sampled_from(
         '<ScalarVariable name="{0}" valueReference="{1}"><Integer start="x"/></ScalarVariable>',
         '<ScalarVariable name="{0}" valueReference="{1}"><Other/></ScalarVariable>',
         '<Float64 name="{0}" valueReference="0{1}" description="&lt;&#{1};"/>',
-        *("</ModelVariables>", "<ModelVariables>", "<!--", "-->", "--> ?>", "<!--<!-->", "<!-- -->", "<![CDATA[", "]]>", "<?x", "?>", ">", '"'),
+        *("</ModelVariables>", "<ModelVariables>", "<!--", "-->", "--> ?>", "<!--<!-->", "<!-- -->"),
+        *("<![CDATA[", "]]>", "<?x", "?>", ">", '"'),
     ]
 )  # fmt: skip
 
