@@ -94,12 +94,12 @@ def _without_comments(raw: bytes) -> bytes | None:
 
 
 def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, Plain]:
-    pattern, opening = (PLAIN2, b"<ScalarVariable") if is_fmi2 else (PLAIN3, b"<")
+    pattern = PLAIN2 if is_fmi2 else PLAIN3
     left: list[str] = []
     found: dict[str, list[str]] = {group: [] for group in ("name", "reference", "kind", "sizes")}
     enough = begin + LOOK
     while begin < end and (found["name"] or begin < enough):
-        after = _part_end(text, begin, end, opening)
+        after = _part_end(text, begin, end)
         part = text[begin:after].decode("latin-1")  # a character each byte: what matters is ASCII in all encodings
         pieces = [part] if len(part) > PART else pattern.split(part)
         left += pieces[:: pattern.groups + 1]
@@ -111,11 +111,13 @@ def _sift(text: bytes, begin: int, end: int, *, is_fmi2: bool) -> tuple[bytes, P
     return " ".join(left).encode("latin-1"), Plain(is_fmi2, *found.values())
 
 
-def _part_end(text: bytes, begin: int, end: int, opening: bytes) -> int:
-    """Of as much as a search may go through in one go, since it lets no other thread run; or of more, to be left."""
+def _part_end(text: bytes, begin: int, end: int) -> int:
+    """Where a variable begins, behind as much as a search may go through in one go, since it lets no other thread run;
+    or behind more, to be left."""
     if begin + PART >= end:
         return end
-    after = text.rfind(opening, begin + 1, begin + PART)
+    last = text.rfind(b"valueReference", begin + 1, begin + PART)  # of what is inside a variable, none that is plain
+    after = text.rfind(b"<", begin + 1, max(last, begin))
     if after < 0:
-        after = text.find(opening, begin + PART, end)
+        after = text.find(b"<", begin + PART, end)
     return after if after >= 0 else end

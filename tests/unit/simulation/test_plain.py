@@ -144,6 +144,12 @@ def test_where_hardly_anything_is_plain_all_is_parsed() -> None:
     assert sift(framed(PLAIN + 4 * other))[1].names == ["a"]
 
 
+@pytest.mark.parametrize("inside", ["", NOTES, '<Dimension start="2"/>'])
+def test_no_part_ends_inside_a_variable(inside: str) -> None:
+    many = "".join(f'<Float64 name="a{i}" valueReference="{i}">{inside}</Float64>' for i in range(PART // 4))
+    assert len(sift(framed(many))[1].names) == PART // 4
+
+
 def test_what_is_plain_in_another_version_has_no_type_in_this_one() -> None:
     raw = framed('<Boolean name="a" valueReference="7"/>').replace(b'"3.0"', b"'2.0'")
     assert sift(raw)[1].names == ["a"]
