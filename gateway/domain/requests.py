@@ -18,6 +18,7 @@ from gateway.errors import InvalidRequest
 
 KPI_FUNCTIONS = ("min", "max", "mean", "rms", "final", "integral", "time_of_max")
 INLINE_VALUES = 2_000  # of input signals and arrays; checking them takes 2 ms
+COMPOUND = (list, dict, str)  # what a start value may be beside a number
 MAX_COLUMNS = 20_000  # as many as an FMU may have variables; an array may have millions of elements, each with its name
 NAME = Annotated[str, Field(max_length=1000)]
 NUMBERS = Annotated[list[FiniteFloat], Field(min_length=1, fail_fast=True)]
@@ -142,6 +143,8 @@ def takes_long(body: SimulateBody, model: Model) -> bool:
     if values > INLINE_VALUES or any(signal.unit is not None for signal in signals):
         return True
     for name, value in (body.start_values or {}).items():
+        if not isinstance(value, COMPOUND):  # one number, as most have it
+            continue
         variable = model.variables.get(name)
         if variable is None:  # refused by plan_run
             continue
@@ -260,9 +263,10 @@ def _check_overlap(start_values: Mapping[str, Any], signals: tuple[InputSignal, 
 
 def _start_value(name: str, value: Any, model: Model) -> StartValue:
     field = f"start_values.{name}"
-    settable = (v.name for v in model.variables.values() if v.settable)  # looked at only where something is wrong
-    variable = _variable(name, field, model, settable)
-    if not variable.settable:
+    variable = model.variables.get(name)
+    if variable is None or not variable.settable:
+        settable = (v.name for v in model.variables.values() if v.settable)
+        variable = _variable(name, field, model, settable)
         detail = f"{name} cannot be set: its causality is {variable.causality}, its variability {variable.variability}."
         raise InvalidRequest(detail, field=field, did_you_mean=did_you_mean(name, settable))
     if not variable.dimensions:
