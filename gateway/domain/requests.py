@@ -148,8 +148,7 @@ def takes_long(body: SimulateBody, model: Model) -> bool:
         variable = model.variables.get(name)
         if variable is None:  # refused by plan_run
             continue
-        with_unit = units.is_quantity(value)
-        items = value["value"] if with_unit else value
+        items, with_unit = (value["value"], True) if units.is_quantity(value) else (value, False)
         items = items if isinstance(items, list) else [items]
         values += len(items) * (1 + len(variable.items))  # those of an enumeration are looked through each time
         if values > INLINE_VALUES:

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 # Number, then a unit that is set off by a space or begins with a letter.
 QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\s+(?=\S)|(?=[^\W\d]|[°%]))(.*\S)\s*\Z")
@@ -43,7 +43,7 @@ def quantity(value: Any) -> tuple[float, str] | None:
     return (float(number), unit.strip()) if abs(number) <= 2**64 or isinstance(number, float) else None
 
 
-def is_quantity(value: Any) -> bool:
+def is_quantity(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether it is {"value": …, "unit": "rpm"}, whatever its value is."""
     return isinstance(value, dict) and value.keys() == {"value", "unit"} and isinstance(value["unit"], str)
 
