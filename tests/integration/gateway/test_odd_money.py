@@ -110,6 +110,23 @@ def test_a_dispute_told_out_of_order_ends_the_same(gateway: Gateway) -> None:
     assert gateway.balances() == {}
 
 
+@pytest.mark.parametrize("end", ["", "won", "lost"])
+def test_a_dispute_of_what_had_gone_back_takes_nothing_and_holds_nothing_up(gateway: Gateway, end: str) -> None:
+    bought = gateway.buy()
+    refund = gateway.stripe.refund(gateway.payment_of(bought))
+    dispute = gateway.stripe.dispute(gateway.payment_of(bought))
+    assert [each["amount"] for each in gateway.stripe.objects("dispute")] == [0]
+    if end:
+        gateway.stripe.close_dispute(_id(dispute), end)
+    gateway.stripe.fail_refund(_id(refund))
+    gateway.reconcile()
+    assert gateway.rows("SELECT type, error FROM inbox WHERE state NOT IN ('done', 'ignored')") == []
+    assert gateway.token_state(bought) == "ready"
+    assert gateway.simulate(BALL, gateway.collect(bought.session_id)).status_code == 200
+    assert gateway.balances() == {"stripe": -1_000_000, "revenue": 1_000_000}
+    assert net_at_stripe(gateway) == 1_000_000
+
+
 def test_a_refund_that_fails_gives_the_value_back_and_alarms(gateway: Gateway) -> None:
     bought = gateway.buy()
     purchase = gateway.purchase_id(bought)
