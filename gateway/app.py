@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from structlog.tracebacks import ExceptionDictTransformer
 
+from gateway.domain.models import did_you_mean
 from gateway.domain.money import Money
 from gateway.domain.pricing import Prices, read_prices
 from gateway.domain.statements import Statements
@@ -118,7 +119,7 @@ async def open_services(settings: Settings, forkserver: Forkserver | None = None
             random_bytes=secrets.token_bytes,
         )
         await recover(services)
-        tasks = [asyncio.create_task(reconcile_forever(services)), asyncio.create_task(prepare_encoders())]
+        tasks = [asyncio.create_task(reconcile_forever(services)), asyncio.create_task(prepare_libraries())]
         log.info("serving", models=len(library.models), sandbox=runner.level, livemode=settings.livemode)
         try:
             yield services
@@ -148,10 +149,12 @@ def warn_of_missing(runner: Runner) -> None:
     log.warning("sandbox_missing", sandbox=runner.level, missing=runner.missing)
 
 
-async def prepare_encoders() -> None:
-    """Import what encodes results that are no JSON, before one of them is asked for, as it may be at any time."""
+async def prepare_libraries() -> None:
+    """Import what encodes results that are no JSON, and what looks for near names, before one of them is asked for, as
+    they may be at any time."""
     await asyncio.sleep(PREPARE_SECONDS)
     await asyncio.to_thread(prepare)
+    await asyncio.to_thread(did_you_mean, "", ())
 
 
 async def drain(services: Services) -> None:

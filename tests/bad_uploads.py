@@ -281,8 +281,7 @@ CORPUS: dict[str, list[Callable[[], bytes]]] = {
         lambda: described("</ModelVariables>", f'<Float64 name="w" valueReference="{"9" * 5_000}"/></ModelVariables>'),
         lambda: described("</ModelVariables>", f"{TWO.replace('2', '9' * 4_000)}</Float64></ModelVariables>"),
         # The value reference of another one, whose size it has not; written otherwise, it is the same number.
-        *(lambda raw=raw: described("</ModelVariables>", SAME.format(raw))  # type: ignore[misc]
-          for raw in ("3", "03", "&#x0663;")),
+        *(partial(described, "</ModelVariables>", SAME.format(number)) for number in ("3", "03", "&#x0663;")),
         lambda: described2("<Real", "<Annotations/><Other"),
         lambda: described('start="0.7"', 'start="much"'),
         lambda: described('start="0.7"', 'start="0.7 0.8"'),

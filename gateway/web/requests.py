@@ -9,7 +9,6 @@ from functools import lru_cache
 from types import coroutine
 from typing import Any
 
-import rapidfuzz  # noqa: F401 - for did_you_mean, whose first call would else hold the event loop for 7 ms and more
 from starlette.types import Message, Receive, Scope
 
 from gateway.domain.accounts import KEY_PREFIX, hash_key
