@@ -129,9 +129,11 @@ async def _run(settings: Settings, plan: RunPlan, directory: Path) -> tuple[Resu
 
 def _check_runs_here(model: Model, directory: Path, runner: Runner) -> None:
     """An upload is a stranger's, as in flows/for_sale.py; the models of MODELS_DIR are the operator's own."""
-    if runner.level == "none" and model.fmu_id == model.sha256:
-        missing = "; ".join(runner.missing)[:500]
-        raise Cannot(FAILED, f"This machine cannot confine a stranger's model: {missing}. `doctor` says more.")
+    if model.fmu_id == model.sha256:
+        try:
+            runner.check_confines()
+        except GatewayError as error:
+            raise Cannot(FAILED, f"{error.detail} `doctor` says more.") from None
     if fault := passage.fault([directory.parent], runner.missing):
         raise Cannot(FAILED, f"Set TMPDIR to another folder than {directory.parents[1]}: {fault}.")
 

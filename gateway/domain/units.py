@@ -90,9 +90,10 @@ def _unit(text: str) -> Any:
 def pint_spelling(text: str) -> str:
     """FMI's N.m, m/s2, W/(m2.K), 1/min as pint reads it: N*m, m/s**2, W/(m**2*K), 1/min. ValueError if it is no unit
     by Modelica's grammar, so that no arithmetic of a stranger's reaches pint."""
-    if not 0 < len(text.strip()) <= UNIT_LENGTH:
+    text = text.strip()
+    if not 0 < len(text) <= UNIT_LENGTH:
         raise ValueError("no unit, or too long")
-    text = text.strip().translate(SIGNS)
+    text = text.translate(SIGNS)
     said, at = [], 0
     while at < len(text):
         token = TOKEN.match(text, at)

@@ -116,7 +116,7 @@ def _part_end(text: bytes, begin: int, end: int) -> int:
     or behind more, to be left."""
     if begin + PART >= end:
         return end
-    last = text.rfind(b"valueReference", begin + 1, begin + PART)  # of what is inside a variable, none that is plain
+    last = text.rfind(b"valueReference", begin + 1, begin + PART)  # inside a plain one nothing else has it
     after = text.rfind(b"<", begin + 1, max(last, begin))
     if after < 0:
         after = text.find(b"<", begin + PART, end)

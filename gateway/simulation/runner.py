@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gateway.domain import kpis
 from gateway.domain.requests import Limits
 from gateway.domain.runs import RunPlan
-from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SimulationTimeout
+from gateway.errors import MemoryLimit, ModelCrashed, ModelError, RunFailed, SandboxMissing, SimulationTimeout
 from gateway.simulation import frame
 from gateway.simulation.forkservers import START_SECONDS, Forkserver, NoProcess
 from gateway.simulation.job import Job, job
@@ -114,6 +114,11 @@ class Runner:
         if not self.missing:
             return "full"
         return "no-namespaces" if all(m.startswith("namespaces:") for m in self.missing) else "none"
+
+    def check_confines(self) -> None:
+        """SandboxMissing where this machine cannot confine a stranger's model."""
+        if self.level == "none":
+            raise SandboxMissing(f"This machine cannot confine a stranger's model: {'; '.join(self.missing)}."[:500])
 
     def reserve(self, paid: bool) -> AbstractContextManager[Place]:
         """A place for one run, to be taken before anything is held. Busy if there is none."""
